@@ -1,0 +1,212 @@
+"""The frozen description of a run: checked at birth, the same after a trip through JSON.  [no torch]"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from catfish_core import catalog
+from catfish_core.augment import AnyStep, RandomCrop
+from catfish_core.errors import ConfigError
+
+SCHEMA_VERSION: Literal[1] = 1
+
+
+class Section(BaseModel):
+    """What every part of the configuration shares: frozen, no unknown fields, no infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """Which photos, and how they reach the network."""
+
+    dataset: str = Field("sketchbook", min_length=1, max_length=120, description="Id of the dataset.")
+    version: str | None = Field(None, description="Fingerprint of the dataset; None takes it as it is at the start.")
+    image_size: int = Field(64, ge=8, le=1024, description="Side of the square the network sees, in pixels.")
+    resize: Literal["squash", "crop"] = Field(
+        "squash",
+        description="squash: the whole photo, pressed into the square; crop: the middle, undistorted.",
+    )
+    normalize: Literal["imagenet", "model", "none"] = Field(
+        "model",
+        description="Mean and spread the pixel values are brought to: ImageNet's, the model's own, or plain 0 to 1.",
+    )
+
+
+class ModelConfig(Section):
+    """Which network, and what it knows already."""
+
+    arch: str = Field("simple_cnn", description="Id of the architecture.")
+    pretrained: bool = Field(False, description="Start from what it learned on ImageNet, with a new head.")
+    frozen: bool = Field(False, description="Train the new head only; the rest stays as it is.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> ModelConfig:
+        row = catalog.arch(self.arch)
+        if self.pretrained and row.weights is None:
+            raise ValueError(f"pretrained: {row.name} has no pretrained weights; switch pretrained off")
+        if self.frozen and not self.pretrained:
+            raise ValueError("frozen: only a pretrained network can be frozen; switch pretrained on")
+        return self
+
+
+class AugmentConfig(Section):
+    """The changes made at random to training photos, in this order."""
+
+    steps: tuple[AnyStep, ...] = Field((), max_length=20)
+
+
+class OptimizerConfig(Section):
+    """How the weights follow the gradient."""
+
+    name: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = Field("adam", description="The rule for a step.")
+    lr: float = Field(1e-3, gt=0, le=100, description="Learning rate: how long a step is.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD and RMSprop only: how much of the last step goes on.")
+    weight_decay: float = Field(0.0, ge=0, le=10, description="Pulls weights towards zero, against overfitting.")
+
+
+class ScheduleConfig(Section):
+    """How the learning rate changes on the way."""
+
+    kind: Literal["constant", "step", "cosine", "one_cycle", "plateau"] = Field(
+        "constant", description="constant, falling in steps, along a cosine, up and down once, or when stuck."
+    )
+    step_size: int = Field(10, ge=1, le=10_000, description="step: epochs between two falls.")
+    gamma: float = Field(0.1, gt=0, lt=1, description="step and plateau: what the rate is multiplied by.")
+    patience: int = Field(3, ge=0, le=1000, description="plateau: epochs without progress before it falls.")
+    warmup: float = Field(0.3, gt=0, lt=1, description="one cycle: the part of the run in which the rate rises.")
+
+
+class TrainingConfig(Section):
+    """The loop: how long, how many at once, what counts as wrong."""
+
+    epochs: int = Field(10, ge=1, le=10_000, description="How many times every training photo is seen.")
+    batch_size: int = Field(64, ge=1, le=65_536, description="Photos per step.")
+    loss: Literal["cross_entropy", "mse"] = Field(
+        "cross_entropy",
+        description="cross-entropy, or the squared error of the probabilities against one-hot.",
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="How much certainty is taken off the true answer.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same run.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Stop after this many epochs without a lower validation loss; None never.",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="What computes.")
+
+
+class RunConfig(Section):
+    """Everything a worker needs to train one model."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str = Field("", max_length=120, description="What you call this run.")
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    augment: AugmentConfig = AugmentConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _one_line(cls, name: str) -> str:
+        return " ".join(name.split())
+
+    @model_validator(mode="after")
+    def _fits(self) -> RunConfig:
+        row = catalog.arch(self.model.arch)
+        size = self.data.image_size
+        if size < row.min_size:
+            raise ValueError(f"data.image_size: {row.name} needs photos of at least {row.min_size} px, got {size}")
+        for step in self.augment.steps:
+            room = size + 2 * step.padding if isinstance(step, RandomCrop) else 0
+            if isinstance(step, RandomCrop) and step.size > room and not step.pad_if_needed:
+                raise ValueError(f"augment.RandomCrop.size: {step.size} px do not fit into a photo of {room} px")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The given name, or one made of architecture and dataset."""
+        return self.name or f"{catalog.arch(self.model.arch).name} on {self.data.dataset}"
+
+
+def parse(data: Mapping[str, Any]) -> RunConfig:
+    """A configuration from plain values; raises ConfigError that names field, value and what is allowed."""
+    version = data.get("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        raise ConfigError(
+            f"This configuration has schema version {version!r}; this CatFish reads version {SCHEMA_VERSION}.",
+            "Open it with the CatFish that wrote it, or write it anew.",
+        )
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from error
+
+
+def explain(error: ValidationError) -> str:
+    """The first few faults of a pydantic error as one plain sentence each."""
+    return " ".join(_sentence(fault) for fault in error.errors()[:3])
+
+
+def _sentence(fault: Any) -> str:
+    field = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{field} is not a field of a configuration."
+    if fault["type"] == "value_error":
+        text = str(fault["ctx"]["error"]).rstrip(".")
+        return f"{text}." if not field or ":" in text else f"{field}: {text}."
+    given = repr(fault["input"])
+    message = fault["msg"][:1].lower() + fault["msg"][1:]
+    return f"{field or 'The configuration'}: {given if len(given) < 80 else given[:77] + '…'} – {message}."
+
+
+def load(path: Path) -> RunConfig:
+    """The configuration in the JSON file `path`; raises ConfigError where there is none that can be meant."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration at {path}.") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path.name} cannot be read as JSON: {error}.") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path.name} holds no configuration: an object with sections is expected.")
+    return parse(data)
+
+
+def dump(config: RunConfig) -> str:
+    """`config` as indented JSON; `parse(json.loads(dump(c))) == c`."""
+    return config.model_dump_json(indent=2) + "\n"
+
+
+def with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
+    """`config` with `section.field=value` settings applied; values are read as JSON, else taken as text."""
+    data = config.model_dump(mode="json")
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        *sections, field = path.strip().split(".")
+        if not equals or not field:
+            raise ConfigError(f"“{setting}” is not a setting.", "Write section.field=value, as in training.epochs=5.")
+        place: Any = data
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or field not in place:
+            raise ConfigError(f"{path.strip()} is not a field of a configuration.", _fields(data, sections))
+        try:
+            place[field] = json.loads(text)
+        except json.JSONDecodeError:
+            place[field] = text
+    return parse(data)
+
+
+def _fields(data: dict[str, Any], sections: list[str]) -> str:
+    place = data.get(sections[0], data) if sections else data
+    names = place if isinstance(place, dict) else data
+    return f"There are: {', '.join(names)}."

@@ -1,0 +1,87 @@
+"""What can go wrong, said in one sentence, with the way out in a second.
+
+CatfishError
+├── ConfigError      a configuration that cannot be meant: the field, the value, what is allowed
+├── DatasetError     a dataset that is missing, empty, damaged or unsafe
+│   └── DownloadError    it could not be fetched
+├── PhotoError       one picture that cannot be read
+├── ModelError       an architecture or saved model that cannot be used
+│   └── WeightsError     pretrained weights that are not here and cannot be fetched
+├── RunError         a run that is missing, damaged or in the wrong state
+├── StorageError     the disk: full, read-only, forbidden
+└── ServiceError     the inference service did not answer
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class CatfishError(Exception):
+    """A fault a person can understand: `what` happened, and the `hint` that leads out of it."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what, hint)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.hint}".strip()
+
+
+class ConfigError(CatfishError):
+    """A configuration that cannot be meant."""
+
+
+class DatasetError(CatfishError):
+    """A dataset that is missing, empty, damaged or unsafe."""
+
+
+class DownloadError(DatasetError):
+    """Something that could not be fetched."""
+
+
+class PhotoError(CatfishError):
+    """One picture that cannot be read."""
+
+
+class ModelError(CatfishError):
+    """An architecture or a saved model that cannot be used."""
+
+
+class WeightsError(ModelError):
+    """Pretrained weights that are not here and cannot be fetched."""
+
+
+class RunError(CatfishError):
+    """A run that is missing, damaged or in the wrong state."""
+
+
+class StorageError(CatfishError):
+    """The disk is full, read-only or closed to us."""
+
+
+class ServiceError(CatfishError):
+    """The inference service did not answer."""
+
+
+@contextmanager
+def storage_faults(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write `path` into a sentence; other OSErrors pass through."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(
+                f"The disk is full: {path.name} could not be written.",
+                "Free some space (the Runs page can delete old runs) and try again; what was saved before is intact.",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StorageError(
+                f"CatFish may not write to {path.parent}.",
+                "Change its permissions, or set CATFISH_HOME to a folder that you own.",
+            ) from error
+        raise

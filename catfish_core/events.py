@@ -1,0 +1,208 @@
+"""What a run says while it works: typed facts, appended one a line, read from where one last stopped.  [no torch]"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time as clock
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from catfish_core.errors import storage_faults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A fact; `time` is when it was stated, in seconds since 1970."""
+
+    time: float = field(default_factory=clock.time)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparing(Event):
+    """Work before the first step: `done` of `total` `unit`s (total 0: not known)."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(Event):
+    """The first step is about to be made."""
+
+    classes: tuple[str, ...]
+    samples: Mapping[str, int]
+    batches: int
+    epochs: int
+    parameters: int
+    trained: int
+    device: str
+    dataset_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchEnd(Event):
+    """One step: `epoch` and `batch` count from 0, `step` from 0 over the whole run; `lr` is the rate it used."""
+
+    epoch: int
+    batch: int
+    step: int
+    loss: float
+    lr: float
+    images_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochEnd(Event):
+    """Every training photo was seen once; means are over photos, accuracies from 0 to 1.
+
+    `best_epoch` and `best_val_accuracy` belong to the weights kept so far: those of the lowest validation loss;
+    `improved` says that they are this epoch's. `seconds` is what this epoch took, validation included.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    seconds: float
+    images_per_second: float
+    improved: bool
+    best_epoch: int
+    best_val_accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStop(Event):
+    """The validation loss has not fallen for `patience` epochs; training ends here, as it was asked to."""
+
+    epoch: int
+    patience: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested(Event):
+    """The kept weights on the test split; the whole report is in report.json."""
+
+    loss: float
+    accuracy: float
+    low: float
+    high: float
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed(Event):
+    """Terminal: the run did all it was asked to."""
+
+    best_epoch: int
+    best_val_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped(Event):
+    """Terminal: somebody asked it to stop. `kept_epoch` is whose weights were kept, None where none were."""
+
+    epoch: int
+    kept_epoch: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed(Event):
+    """Terminal: it could not go on. `what` happened and the `hint` that leads out; the traceback is in the log."""
+
+    what: str
+    hint: str = ""
+
+
+TERMINAL = (Completed, Stopped, Failed)
+_TYPES: dict[str, type[Event]] = {
+    cls.__name__: cls
+    for cls in (Preparing, Started, BatchEnd, EpochEnd, EarlyStop, Tested, Completed, Stopped, Failed)
+}
+
+
+def to_json(event: Event) -> str:
+    """`event` as one line of JSON with its type; non-finite floats as null."""
+    plain = {"type": type(event).__name__, **dataclasses.asdict(event)}
+    return json.dumps({k: _finite(v) for k, v in plain.items()}, ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def from_json(line: str) -> Event | None:
+    """The event in `line`; null floats come back as nan; None for a line that holds no event this version knows."""
+    try:
+        data = json.loads(line)
+        cls = _TYPES[data.pop("type")]
+        for item in dataclasses.fields(cls):
+            value = data.get(item.name)
+            if value is None and item.type == "float" and item.name in data:
+                data[item.name] = math.nan
+            elif isinstance(value, list):
+                data[item.name] = tuple(value)
+        return cls(**data)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+class EventLog:
+    """Appends events to a file, each whole and at once, so that a reader never sees half of two."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with storage_faults(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] = open(path, "ab", buffering=0)  # noqa: SIM115 - lives as long as the log
+            if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+                self._file.write(b"\n")  # a line torn by an earlier crash must not swallow ours
+
+    def append(self, event: Event) -> None:
+        """Write `event` as one line; raises StorageError when the disk refuses."""
+        with storage_faults(self.path):
+            self._file.write(to_json(event).encode() + b"\n")
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+    def __enter__(self) -> EventLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+    """The events in `path` from byte `offset`, and the offset to go on from; ([], offset) where there is no file.
+
+    A last line without newline is still being written and is left for the next time.
+    """
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            text = file.read()
+    except FileNotFoundError:
+        return [], offset
+    whole = text.rfind(b"\n") + 1
+    lines = text[:whole].decode("utf-8", errors="replace").splitlines()
+    return [event for line in lines if (event := from_json(line)) is not None], offset + whole
+
+
+def tail(path: Path, size: int = 65_536) -> list[Event]:
+    """The events in the last `size` bytes of `path`: enough to know how a run stands without reading it all."""
+    try:
+        length = path.stat().st_size
+    except FileNotFoundError:
+        return []
+    return read(path, max(0, length - size))[0]

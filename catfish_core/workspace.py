@@ -1,0 +1,86 @@
+"""Where everything lives on disk, and how a file is written so that a power cut leaves the old or the new one."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from catfish_core.errors import storage_faults
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that holds a person's or a lab's datasets, runs, weights and services."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Workspace:
+        """The folder named by CATFISH_HOME, or ~/.catfish."""
+        named = os.environ.get("CATFISH_HOME")
+        return cls(Path(named).expanduser().resolve() if named else Path.home() / ".catfish")
+
+    @property
+    def runs(self) -> Path:
+        """One folder a run."""
+        return self.root / "runs"
+
+    @property
+    def datasets(self) -> Path:
+        """One folder a dataset."""
+        return self.root / "datasets"
+
+    @property
+    def downloads(self) -> Path:
+        """Archives as they came, and the parts of those still coming."""
+        return self.root / "downloads"
+
+    @property
+    def weights(self) -> Path:
+        """Pretrained weights, downloaded or put there by hand."""
+        return self.root / "weights"
+
+    @property
+    def serving(self) -> Path:
+        """The address and log of the inference service."""
+        return self.root / "serving"
+
+
+def slug(text: str, fallback: str = "untitled") -> str:
+    """`text` as a safe, lower-case file name of at most 40 characters: letters, digits and single hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].rstrip("-") or fallback
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary sibling of `path` to write to; on success it is fsynced and takes its place in one step.
+
+    Whatever fails inside leaves `path` as it was and removes the temporary. Raises StorageError on a full or
+    closed disk.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with storage_faults(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Replace `path` by `content` in UTF-8, atomically."""
+    write_bytes(path, content.encode())
