@@ -6,7 +6,7 @@ pages draw their widgets from the same fields. `build` is the only function that
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -155,9 +155,18 @@ class GaussianNoise(Step):
 
 
 AnyStep = Annotated[
-    ColorJitter | RandomHorizontalFlip | RandomVerticalFlip | RandomGrayscale | RandomCrop | RandomResizedCrop | RandomRotation | Pad | RandomAffine | GaussianNoise,
+    ColorJitter
+    | RandomHorizontalFlip
+    | RandomVerticalFlip
+    | RandomGrayscale
+    | RandomCrop
+    | RandomResizedCrop
+    | RandomRotation
+    | Pad
+    | RandomAffine
+    | GaussianNoise,
     Field(discriminator="kind"),
-]  # fmt: skip
+]
 STEPS: tuple[type[Step], ...] = (
     ColorJitter, RandomHorizontalFlip, RandomVerticalFlip, RandomGrayscale, RandomCrop,
     RandomResizedCrop, RandomRotation, Pad, RandomAffine, GaussianNoise,

@@ -32,6 +32,13 @@ class Preparing(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prepared(Event):
+    """A dataset is ready to train on."""
+
+    dataset: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Started(Event):
     """The first step is about to be made."""
 
@@ -126,7 +133,7 @@ class Failed(Event):
 TERMINAL = (Completed, Stopped, Failed)
 _TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
-    for cls in (Preparing, Started, BatchEnd, EpochEnd, EarlyStop, Tested, Completed, Stopped, Failed)
+    for cls in (Preparing, Prepared, Started, BatchEnd, EpochEnd, EarlyStop, Tested, Completed, Stopped, Failed)
 }
 
 
