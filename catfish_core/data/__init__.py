@@ -1,0 +1,1 @@
+"""Photos and datasets: reading, drawing, downloading, importing, splitting, loading."""
