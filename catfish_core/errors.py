@@ -56,6 +56,10 @@ class WeightsError(ModelError):
     """Pretrained weights that are not here and cannot be fetched."""
 
 
+class TrainingError(CatfishError):
+    """Training that cannot go on."""
+
+
 class RunError(CatfishError):
     """A run that is missing, damaged or in the wrong state."""
 

@@ -68,8 +68,8 @@ class BatchEnd(Event):
 class EpochEnd(Event):
     """Every training photo was seen once; means are over photos, accuracies from 0 to 1.
 
-    `best_epoch` and `best_val_accuracy` belong to the weights kept so far: those of the lowest validation loss;
-    `improved` says that they are this epoch's. `seconds` is what this epoch took, validation included.
+    `best_epoch` and `best_val_accuracy` belong to the weights kept so far: those of the highest validation
+    accuracy, the lower loss deciding between equals; `improved` says that they are this epoch's. `seconds` is what this epoch took, validation included.
     """
 
     epoch: int

@@ -190,7 +190,7 @@ def summary(run: Run) -> Summary:
 def status(run: Run, recent: list[Event] | None = None) -> Status:
     """What `run` is doing, derived from its last events and its lock.
 
-    No terminal event and no living worker means crashed, once the worker has had time to start.
+    No terminal event and no living worker means crashed, unless the worker is still on its way up.
     """
     recent = events.tail(run.events_path) if recent is None else recent
     if ended := _ended(recent):
@@ -199,20 +199,21 @@ def status(run: Run, recent: list[Event] | None = None) -> Status:
         return "stopping" if run.stop_wished() else "running"
     if ended := _ended(events.tail(run.events_path)):  # it may have ended between the two looks
         return ended
+    if (run.attempt / "started.json").exists():
+        return "crashed"
     launched = run.attempt / "log.txt"
-    waiting_since = (launched if launched.exists() else run.path / "config.json").stat().st_mtime if not recent else 0
+    waiting_since = (launched if launched.exists() else run.path / "config.json").stat().st_mtime
     return "queued" if time.time() - waiting_since < START_GRACE else "crashed"
 
 
 def _ended(recent: list[Event]) -> Status | None:
-    for event in reversed(recent):
-        if isinstance(event, events.Completed):
-            return "completed"
-        if isinstance(event, events.Stopped):
-            return "stopped"
-        if isinstance(event, events.Failed):
-            return "failed"
-    return None
+    """The status a terminal event stands for, if the last event is one: a new attempt writes after it."""
+    names: dict[type[Event], Status] = {
+        events.Completed: "completed",
+        events.Stopped: "stopped",
+        events.Failed: "failed",
+    }
+    return names.get(type(recent[-1])) if recent else None
 
 
 def delete(run: Run) -> None:

@@ -1,0 +1,45 @@
+# CatFish: `make run` starts the app, `make test` runs every test. Both set themselves up the first time.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8501
+
+.PHONY: run test test-all lint types check clean help
+
+help:  ## what there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+run: $(VENV)/.installed  ## start the app on http://127.0.0.1:8501 (PORT=… for another)
+	@echo "CatFish is starting on http://127.0.0.1:$(PORT) – Ctrl-C ends it, trainings go on."
+	@$(BIN)/python -m streamlit run app.py --server.address 127.0.0.1 --server.port $(PORT)
+
+test: $(VENV)/.installed-dev  ## the whole test suite but the slow lane
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/.installed-dev  ## the slow lane too: minutes of training on the real photos
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev  ## formatting and lint
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+
+types: $(VENV)/.installed-dev  ## static types
+	$(BIN)/python -m mypy
+
+check: lint types test  ## all that must pass before a commit
+
+clean:  ## remove the virtual environment and all caches (never the workspace)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "CatFish needs Python 3.10 or newer; try make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian: apt install python3-venv"; exit 1; }
+
+$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,37 @@
+"""Start a module of CatFish as a process of its own, which neither the app's end nor its Ctrl-C touches.  [no torch]"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import catfish_core
+from catfish_core.errors import storage_faults
+
+_PROJECT = Path(catfish_core.__file__).resolve().parents[1]
+_started: list[subprocess.Popen[bytes]] = []  # kept so that a child's end is noticed and leaves no zombie
+
+
+def spawn(module: str, *arguments: str, log: Path) -> int:
+    """Run `python -m module arguments…` in a session of its own, its output appended to `log`; the pid."""
+    _started[:] = [child for child in _started if child.poll() is None]
+    with storage_faults(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab") as output:
+            child = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"},
+            )
+    _started.append(child)
+    return child.pid
+
+
+def _python_path() -> str:
+    """The project first, so that the module is found from whichever folder the app was started in."""
+    return os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))

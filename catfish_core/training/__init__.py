@@ -1,0 +1,1 @@
+"""The loop that teaches a network, and the parts it turns on."""

@@ -1,0 +1,52 @@
+"""The state of a training between two epochs, on disk: written whole or not at all, read without running code."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from catfish_core.errors import RunError
+from catfish_core.training.loop import TrainState
+from catfish_core.workspace import atomic
+
+_PLAIN = tuple(
+    f.name for f in dataclasses.fields(TrainState) if f.name not in ("model", "optimizer", "schedule", "device")
+)
+
+
+def save(path: Path, state: TrainState) -> None:
+    """Write weights, optimizer, schedule, counters and random state of `state` to `path`."""
+    content = {
+        "model": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "plateau": state.schedule.plateau.state_dict(),
+        "random": torch.get_rng_state(),
+        **{name: getattr(state, name) for name in _PLAIN},
+    }
+    with atomic(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load(path: Path, state: TrainState) -> None:
+    """Bring `state` back to what `path` holds.
+
+    Raises RunError for a file that is torn, belongs to another network, or holds more than tensors and plain
+    values: nothing in it is executed.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location=state.device, weights_only=True)
+        state.model.load_state_dict(content["model"])
+        state.optimizer.load_state_dict(content["optimizer"])
+        state.schedule.plateau.load_state_dict(content["plateau"])
+        for name in _PLAIN:
+            setattr(state, name, content[name])
+        torch.set_rng_state(content["random"].cpu())
+    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+        raise RunError(
+            f"The checkpoint {path.name} is damaged or was not written by CatFish; nothing in it was executed.",
+            "Delete it to train this run from the start.",
+        ) from error

@@ -1,0 +1,117 @@
+"""Optimizer, learning-rate schedule, loss and device from their configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+
+from catfish_core.config import OptimizerConfig, RunConfig, TrainingConfig
+from catfish_core.errors import ConfigError
+from catfish_core.training.schedule import multiplier
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+_OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter], OptimizerConfig], Optimizer]] = {
+    "sgd": lambda p, c: SGD(p, c.lr, momentum=c.momentum, weight_decay=c.weight_decay),
+    "adagrad": lambda p, c: Adagrad(p, c.lr, weight_decay=c.weight_decay),
+    "rmsprop": lambda p, c: RMSprop(p, c.lr, momentum=c.momentum, weight_decay=c.weight_decay),
+    "adam": lambda p, c: Adam(p, c.lr, weight_decay=c.weight_decay),
+    "adamw": lambda p, c: AdamW(p, c.lr, weight_decay=c.weight_decay),
+}
+
+
+def optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
+    """The optimizer over the parameters of `model` that are trained; raises ConfigError where none is."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not trained:
+        raise ConfigError("Every part of this network is frozen: there is nothing to train.", "Unfreeze the head.")
+    return _OPTIMIZERS[config.name](trained, config)
+
+
+class Schedule:
+    """Sets the learning rate of every parameter group before each step, in proportion to where it began."""
+
+    def __init__(self, optimizer: Optimizer, config: RunConfig, steps_per_epoch: int) -> None:
+        self.optimizer = optimizer
+        self.config = config
+        self.steps_per_epoch = steps_per_epoch
+        self.base = [float(group["lr"]) for group in optimizer.param_groups]
+        self.plateau = Plateau(config.schedule.gamma, config.schedule.patience)
+
+    def apply(self, step: int) -> float:
+        """Set the rates for `step` (from 0 over the whole run); the rate of the last group, the head's."""
+        schedule = self.config.schedule
+        factor = multiplier(schedule, step, self.steps_per_epoch, self.config.training.epochs) * self.plateau.factor
+        for group, base in zip(self.optimizer.param_groups, self.base, strict=True):
+            group["lr"] = base * factor
+        return self.base[-1] * factor
+
+    def epoch_done(self, val_loss: float) -> None:
+        """Let a plateau schedule see the validation loss."""
+        if self.config.schedule.kind == "plateau":
+            self.plateau.see(val_loss)
+
+
+class Plateau:
+    """Multiplies the rate by `gamma` after more than `patience` epochs without a lower loss.
+
+    The rule of torch's ReduceLROnPlateau with its relative threshold of 1e-4; kept here as three plain numbers
+    so that a checkpoint can hold them.
+    """
+
+    THRESHOLD = 1e-4
+
+    def __init__(self, gamma: float, patience: int) -> None:
+        self.gamma, self.patience = gamma, patience
+        self.factor, self.best, self.stale = 1.0, float("inf"), 0
+
+    def see(self, loss: float) -> None:
+        """Take note of one epoch's validation loss."""
+        if loss < self.best * (1 - self.THRESHOLD):
+            self.best, self.stale = loss, 0
+            return
+        self.stale += 1
+        if self.stale > self.patience:
+            self.factor, self.stale = self.factor * self.gamma, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"factor": self.factor, "best": self.best, "stale": self.stale}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.factor, self.best, self.stale = state["factor"], state["best"], state["stale"]
+
+
+def loss_function(config: TrainingConfig) -> Loss:
+    """(logits (B, C), labels (B,)) → mean loss over the batch.
+
+    cross_entropy, or mse: the squared error of the softmax probabilities against one-hot, summed over classes
+    (Brier, 1950), so that the network's outputs stay probabilities whatever it was trained with.
+    """
+    smoothing = config.label_smoothing
+    if config.loss == "cross_entropy":
+        return lambda logits, labels: F.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+    def brier(logits: Tensor, labels: Tensor) -> Tensor:
+        classes = logits.shape[1]
+        target = F.one_hot(labels, classes).to(logits.dtype) * (1 - smoothing) + smoothing / classes
+        return (logits.softmax(1) - target).square().sum(1).mean()
+
+    return brier
+
+
+def device(name: str) -> torch.device:
+    """The device called `name`; auto takes cuda, then mps, then cpu. Raises ConfigError for one that is not here."""
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, present in here.items() if present))
+    if not here[name]:
+        present = ", ".join(kind for kind, is_here in here.items() if is_here)
+        raise ConfigError(f"This machine has no {name} device.", f"Choose auto, or one of: {present}.")
+    return torch.device(name)

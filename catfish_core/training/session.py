@@ -1,0 +1,204 @@
+"""One run from its config.json to its report: prepare, build, fit, keep the best, measure on the test split."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import catfish_core
+from catfish_core import augment, catalog
+from catfish_core.analysis.evaluate import Report, evaluate
+from catfish_core.catalog import Statistics
+from catfish_core.config import RunConfig
+from catfish_core.data import library
+from catfish_core.data.library import Dataset
+from catfish_core.data.loader import Batches, Pictures
+from catfish_core.errors import DatasetError, RunError
+from catfish_core.events import Completed, EpochEnd, Event, Preparing, Started, Tested
+from catfish_core.models import build, saved, weights
+from catfish_core.runs import Run
+from catfish_core.tracking.tensorboard import TensorBoard
+from catfish_core.training import checkpoint, optim
+from catfish_core.training.loop import ShouldStop, TrainState, fit
+from catfish_core.workspace import Workspace, write_text
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a run is made of once its configuration has met the photos and the device."""
+
+    config: RunConfig
+    dataset: Dataset
+    device: torch.device
+    mean: Statistics
+    std: Statistics
+
+    def batches(self, split: str) -> Batches:
+        """The photos of `split` as the network wants them: the training split shuffled and augmented."""
+        data, training = self.config.data, split == "train"
+        photos = self.dataset.splits[split]
+        return Batches(
+            Pictures(photos.paths, data.image_size, data.resize),
+            photos.labels,
+            self.config.training.batch_size,
+            self.mean,
+            self.std,
+            augment=augment.build(self.config.augment.steps, data.image_size) if training else None,
+            seed=self.config.training.seed if training else None,
+        )
+
+    def evaluate(self, model: nn.Module, should_stop: ShouldStop) -> Report | None:
+        """`model` on the test split; None when asked to stop."""
+        loss = optim.loss_function(self.config.training)
+        names = self.dataset.splits["test"].names
+        classes = self.dataset.info.classes
+        return evaluate(model, self.batches("test"), classes, names, loss, self.device, should_stop)
+
+
+def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
+    """Train `run`, keep its best weights as it goes, and tell all that happens.
+
+    The last event is Completed, or there is none when it was asked to stop. A checkpoint left by an earlier
+    attempt is taken up again. Raises CatfishError for everything that a person can mend.
+    """
+    began = time.time()
+    config, workspace = run.config(), Workspace(run.path.parents[1])
+    for step in _preparations(config, workspace):
+        yield step
+        if should_stop():
+            return
+    session = _session(config, workspace)
+    _write_environment(run, session)
+    state = _state(session, workspace)
+    if (run.checkpoints / "last.pt").exists():
+        checkpoint.load(run.checkpoints / "last.pt", state)
+    yield _started(session, state)
+    board = TensorBoard(run.path / "tensorboard")
+    try:
+        for event in _fit(run, session, state, should_stop):
+            board(event)
+            yield event
+    finally:
+        board.close()
+    if state.finished and not should_stop():
+        yield Completed(
+            best_epoch=state.best_epoch, best_val_accuracy=state.best_val_accuracy, seconds=time.time() - began
+        )
+
+
+def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
+    """Measure the kept weights of `run` on its test split again and write the report; raises RunError without any."""
+    session = _session(run.config(), Workspace(run.path.parents[1]))
+    report = session.evaluate(saved.load(run.path, session.device).model, should_stop)
+    if report is None:
+        raise RunError("The evaluation was stopped before its end.")
+    write_text(run.report_path, report.to_json())
+    return report
+
+
+def _fit(run: Run, session: Session, state: TrainState, should_stop: ShouldStop) -> Iterator[Event]:
+    """The training itself; every epoch's state and the best weights are on disk before the event is told."""
+    train_batches, val_batches = session.batches("train"), session.batches("val")
+    for event in fit(state, train_batches, val_batches, session.config, should_stop):
+        if isinstance(event, EpochEnd):
+            if event.improved:
+                _keep(run, session, state.model)
+            checkpoint.save(run.checkpoints / "last.pt", state)
+        yield event
+    if not run.model_path.exists():  # stopped before the first validation: what there is, is kept
+        _keep(run, session, state.model)
+    if state.finished and not should_stop():
+        yield Preparing(what="Measuring on the test photos")
+        best = saved.load(run.path, session.device).model
+        report = session.evaluate(best, should_stop)
+        if report is not None:
+            write_text(run.report_path, report.to_json())
+            yield Tested(
+                loss=report.loss, accuracy=report.accuracy, low=report.low, high=report.high, samples=report.samples
+            )
+
+
+def _preparations(config: RunConfig, workspace: Workspace) -> Iterator[Preparing]:
+    """Fetch or draw whatever the run needs and is not here yet."""
+    if not library.is_ready(workspace, config.data.dataset):
+        yield from library.prepare(workspace, config.data.dataset)
+    if config.model.pretrained:
+        yield from weights.ensure(catalog.arch(config.model.arch), workspace)
+    yield Preparing(what="Building the network")
+
+
+def _session(config: RunConfig, workspace: Workspace) -> Session:
+    dataset = library.load(workspace, config.data.dataset)
+    version = config.data.version
+    if version is not None and version != dataset.info.version:
+        raise DatasetError(
+            f"The dataset “{dataset.info.name}” is not the one this run was made for: its photos have changed.",
+            "Start a new run with the dataset as it is now.",
+        )
+    mean, std = build.normalization(config.data, config.model)
+    return Session(config, dataset, optim.device(config.training.device), mean, std)
+
+
+def _state(session: Session, workspace: Workspace) -> TrainState:
+    """The network at its start: the seed decides its first weights and every later draw of dropout."""
+    config = session.config
+    torch.manual_seed(config.training.seed)
+    classes = len(session.dataset.info.classes)
+    model = build.build(config.model, classes, config.data.image_size, workspace).to(session.device)
+    optimizer = optim.optimizer(model, config.optimizer)
+    steps = len(session.batches("train"))
+    return TrainState(model, optimizer, optim.Schedule(optimizer, config, steps), session.device)
+
+
+def _started(session: Session, state: TrainState) -> Started:
+    parameters, trained = build.count(state.model)
+    return Started(
+        classes=session.dataset.info.classes,
+        samples={name: len(split.labels) for name, split in session.dataset.splits.items()},
+        batches=state.schedule.steps_per_epoch,
+        epochs=session.config.training.epochs,
+        parameters=parameters,
+        trained=trained,
+        device=str(session.device),
+        dataset_version=session.dataset.info.version,
+    )
+
+
+def _keep(run: Run, session: Session, model: nn.Module) -> None:
+    classes = session.dataset.info.classes
+    saved.save(run.path, model, session.config, classes, session.mean, session.std)
+
+
+def _write_environment(run: Run, session: Session) -> None:
+    """What computed this run, for whoever wants to compute it again."""
+    about = {
+        "catfish": catfish_core.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "device": str(session.device),
+        "threads": torch.get_num_threads(),
+        "seed": session.config.training.seed,
+        "commit": _commit(),
+    }
+    write_text(run.path / "environment.json", json.dumps(about, indent=2) + "\n")
+
+
+def _commit() -> str | None:
+    """The commit this code was checked out at; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
