@@ -1,0 +1,79 @@
+"""The configuration: what it accepts, what it refuses, and in which words."""
+
+import json
+
+import pytest
+
+from catfish_core import augment, config
+from catfish_core.config import RunConfig
+from catfish_core.errors import ConfigError
+
+
+def test_a_trip_through_json_gives_an_equal_configuration():
+    full = RunConfig(
+        name="my run",
+        model=config.ModelConfig(arch="efficientnet_lite0", pretrained=True, frozen=True),
+        augment=config.AugmentConfig(steps=tuple(step() for step in augment.STEPS)),
+        training=config.TrainingConfig(patience=3, seed=2**40),
+    )
+    assert config.parse(json.loads(config.dump(full))) == full
+
+
+def test_defaults_are_valid_and_frozen():
+    made = RunConfig()
+    with pytest.raises(ValueError):
+        made.training.epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("training.epochs=0", ["training.epochs", "0", "greater than or equal to 1"]),
+        ("training.epochs=many", ["training.epochs", "'many'", "integer"]),
+        ("optimizer.lr=-1", ["optimizer.lr", "-1", "greater than 0"]),
+        ("optimizer.lr=NaN", ["optimizer.lr", "finite"]),
+        ("optimizer.name=lion", ["optimizer.name", "'lion'", "adamw"]),
+        ("model.arch=resnet19", ["resnet19", "resnet18"]),
+        ("model.frozen=true", ["frozen", "pretrained"]),
+        ("model.pretrained=true", ["SimpleCNN", "no pretrained weights"]),
+        ("data.image_size=4", ["data.image_size", "4"]),
+        ("trainig.epochs=3", ["trainig.epochs", "not a field", "training"]),
+        ("training.epoch=3", ["training.epoch ", "not a field", "epochs"]),
+        ("training.epochs", ["training.epochs", "section.field=value"]),
+        ('augment.steps=[{"kind":"RandomCrop","size":99}]', ["99 px", "64 px"]),
+        ('augment.steps=[{"kind":"Sparkle"}]', ["Sparkle", "ColorJitter"]),
+        ('augment.steps=[{"kind":"Pad","padding":-1}]', ["padding", "-1"]),
+        ('augment.steps=[{"kind":"RandomRotation","degrees":[20,10]}]', ["degrees", "20", "10"]),
+        ("schema_version=7", ["schema version 7"]),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(setting, words):
+    with pytest.raises(ConfigError) as refusal:
+        config.with_settings(RunConfig(), [setting])
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_a_network_that_needs_larger_photos_says_how_large():
+    with pytest.raises(ConfigError, match="AlexNet needs photos of at least 63 px, got 32"):
+        config.with_settings(RunConfig(), ["model.arch=alexnet", "data.image_size=32"])
+
+
+def test_settings_reach_every_section():
+    made = config.with_settings(
+        RunConfig(), ["training.epochs=3", "model.arch=simple_net", "name=A name", "training.patience=null"]
+    )
+    assert (made.training.epochs, made.model.arch, made.name) == (3, "simple_net", "A name")
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", '"text"'])
+def test_a_file_that_holds_no_configuration_is_said_so(tmp_path, content):
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        config.load(path)
+
+
+def test_the_title_is_the_name_or_made_of_the_parts():
+    assert RunConfig().title == "SimpleCNN on sketchbook"
+    assert RunConfig(name=" two\nlines ").title == "two lines"
