@@ -201,9 +201,16 @@ def status(run: Run, recent: list[Event] | None = None) -> Status:
         return ended
     if (run.attempt / "started.json").exists():
         return "crashed"
-    launched = run.attempt / "log.txt"
-    waiting_since = (launched if launched.exists() else run.path / "config.json").stat().st_mtime
+    waiting_since = max(_modified(run.attempt / "log.txt"), _modified(run.path / "config.json"))
     return "queued" if time.time() - waiting_since < START_GRACE else "crashed"
+
+
+def _modified(path: Path) -> float:
+    """When `path` was last written, in seconds since 1970; 0 where it is not."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _ended(recent: list[Event]) -> Status | None:
