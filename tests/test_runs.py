@@ -69,7 +69,8 @@ def test_a_worker_that_never_came_up_counts_as_crashed(workspace):
     log.write_text("")
     assert runs.status(run) == "queued"
     long_ago = time.time() - runs.START_GRACE - 1
-    os.utime(log, (long_ago, long_ago))
+    for path in (log, run.path / "config.json"):
+        os.utime(path, (long_ago, long_ago))
     assert runs.status(run) == "crashed"
 
 
