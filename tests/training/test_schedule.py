@@ -58,7 +58,9 @@ def test_plateau_equals_torch():
 
 def test_groups_keep_their_proportion():
     parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
-    optimizer = torch.optim.SGD([{"params": parameters[:1], "lr": 0.1}, {"params": parameters[1:], "lr": 0.3}], lr=1.0)
+    optimizer = torch.optim.SGD(
+        [{"params": parameters[:1], "lr": 0.1}, {"params": parameters[1:], "lr": 0.3}], lr=1.0
+    )
     config = RunConfig(
         optimizer=OptimizerConfig(lr=0.3),
         schedule=ScheduleConfig(kind="cosine"),

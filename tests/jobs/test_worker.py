@@ -1,0 +1,278 @@
+"""The worker: from config.json to a model and a report, and every way it can end."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from catfish_core import runs
+from catfish_core.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
+from catfish_core.errors import RunError
+from catfish_core.events import BatchEnd, Completed, EpochEnd, Failed, Preparing, Started, Stopped, Tested
+from catfish_core.jobs import launcher, worker
+from catfish_core.jobs.wish import StopWish
+
+
+def configured(dataset="tiny", epochs=2, **training):
+    return RunConfig(
+        data=DataConfig(dataset=dataset, image_size=16),
+        model=ModelConfig(arch="simple_cnn"),
+        optimizer=OptimizerConfig(lr=1e-3),
+        training=TrainingConfig(epochs=epochs, batch_size=8, device="cpu", **training),
+    )
+
+
+def said(run):
+    return run.events()[0]
+
+
+def wait_for(condition, seconds=60.0):
+    """Wait until `condition()` is true; its value. Fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    pytest.fail(f"still not true after {seconds} s")
+
+
+@pytest.fixture
+def launched(workspace):
+    """Start a run in a process of its own; whatever is left of it is ended with the test."""
+    begun = []
+
+    def start(config):
+        run = launcher.submit(workspace, config)
+        begun.append(run)
+        return run
+
+    yield start
+    for run in begun:
+        if run.alive():
+            os.kill(pid_of(run), signal.SIGKILL)
+
+
+def pid_of(run):
+    return json.loads((run.attempt / "started.json").read_text())["pid"]
+
+
+def test_a_run_from_configuration_to_report(workspace, tiny_dataset):
+    run = runs.create(workspace, configured())
+    heard = []
+    ended = worker.work(run, heard.append)
+    assert isinstance(ended, Completed) and runs.status(run) == "completed"
+    assert heard == said(run)
+    kinds = [type(e) for e in heard if not isinstance(e, Preparing)]
+    assert kinds == [Started, *([BatchEnd] * 3 + [EpochEnd]) * 2, Tested, Completed]
+    report = json.loads(run.report_path.read_text())
+    assert report["samples"] == 8 and len(report["predictions"]) == 8
+    assert run.model_path.exists() and (run.checkpoints / "last.pt").exists()
+    assert list((run.path / "tensorboard").glob("events.out.*"))
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert {"torch", "python", "commit", "seed", "device"} <= set(environment)
+    assert runs.summary(run).test_accuracy == report["accuracy"]
+
+
+def test_two_runs_of_one_configuration_are_equal_to_the_last_digit(workspace, tiny_dataset):
+    curves = []
+    for _ in range(2):
+        run = runs.create(workspace, configured())
+        worker.work(run)
+        curves.append([e.loss for e in said(run) if isinstance(e, BatchEnd)])
+    assert curves[0] == curves[1]
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(workspace, tiny_dataset):
+    """Measured again from the saved model, the validation accuracy is the best one told."""
+    from catfish_core.models import saved
+    from catfish_core.training import optim, session
+    from catfish_core.training.loop import validate
+
+    run = runs.create(workspace, configured(epochs=4))
+    ended = worker.work(run)
+    made = session._session(run.config(), workspace)
+    model = saved.load(run.path).model
+    measured = validate(model, made.batches("val"), optim.loss_function(run.config().training), made.device)
+    assert measured.accuracy == ended.best_val_accuracy
+
+
+def test_a_missing_dataset_fails_with_a_sentence(workspace):
+    run = runs.create(workspace, configured(dataset="nowhere"))
+    ended = worker.work(run)
+    assert isinstance(ended, Failed) and "nowhere" in ended.what and ended.hint
+    assert runs.status(run) == "failed"
+
+
+def test_a_dataset_that_changed_is_not_trained_on_silently(workspace, tiny_dataset):
+    config = configured()
+    changed = config.model_copy(update={"data": config.data.model_copy(update={"version": "0123456789abcdef"})})
+    ended = worker.work(runs.create(workspace, changed))
+    assert isinstance(ended, Failed) and "changed" in ended.what
+
+
+def test_a_run_without_configuration_fails_with_a_sentence(workspace):
+    run = runs.create(workspace, configured())
+    (run.path / "config.json").unlink()
+    ended = worker.work(run)
+    assert isinstance(ended, Failed) and "configuration" in ended.what
+
+
+def test_a_fault_nobody_foresaw_is_told_and_logged(workspace, tiny_dataset, monkeypatch, capsys):
+    from catfish_core.training import session
+
+    def broken(*_):
+        raise ZeroDivisionError("division by zero")
+        yield
+
+    monkeypatch.setattr(session, "train", broken)
+    ended = worker.work(runs.create(workspace, configured()))
+    assert isinstance(ended, Failed) and "ZeroDivisionError" in ended.what
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_out_of_memory_is_explained(workspace, monkeypatch):
+    from catfish_core.training import session
+
+    def greedy(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 TB")
+        yield
+
+    monkeypatch.setattr(session, "train", greedy)
+    ended = worker.work(runs.create(workspace, configured()))
+    assert isinstance(ended, Failed) and "memory" in ended.what and "batch size" in ended.hint
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(workspace, tiny_dataset, monkeypatch):
+    from catfish_core.training import checkpoint
+
+    run = runs.create(workspace, configured(epochs=3))
+    real, calls = checkpoint.torch.save, []
+
+    def full(content, path):
+        calls.append(path)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        real(content, path)
+
+    monkeypatch.setattr(checkpoint.torch, "save", full)
+    ended = worker.work(run)
+    assert isinstance(ended, Failed) and "disk is full" in ended.what
+    assert run.model_path.exists() and (run.checkpoints / "last.pt").exists()
+    monkeypatch.undo()
+    assert isinstance(worker.work(run), Completed)  # and it goes on from there
+    assert [e.epoch for e in said(run) if isinstance(e, EpochEnd)] == [0, 1, 2]
+
+
+def test_a_second_worker_on_one_run_is_refused(workspace, tiny_dataset, monkeypatch):
+    run = runs.create(workspace, configured())
+    monkeypatch.setattr(worker, "LOCK_WAIT", 0.05)
+    with FileLock(run.lock_path), pytest.raises(RunError, match="already"):
+        worker.work(run)
+    with FileLock(run.lock_path), pytest.raises(RunError, match="already"):
+        launcher.launch(run)
+
+
+def test_stop_within_two_seconds_keeps_the_best_weights(launched, tiny_dataset):
+    run = launched(configured(epochs=10_000))
+    wait_for(lambda: sum(isinstance(e, EpochEnd) for e in said(run)) >= 2)
+    asked = time.time()
+    run.stop()
+    wait_for(lambda: runs.status(run) == "stopped")
+    last = said(run)[-1]
+    assert isinstance(last, Stopped) and last.time - asked < 2
+    best = [e.best_epoch for e in said(run) if isinstance(e, EpochEnd)][-1]
+    assert last.kept_epoch == best and run.model_path.exists()
+    wait_for(lambda: not run.alive(), 5)
+
+
+def test_a_stop_before_the_start_is_heard_too(workspace, tiny_dataset):
+    run = runs.create(workspace, configured(epochs=10_000))
+    run.stop()
+    assert isinstance(worker.work(run), Stopped)
+
+
+def test_sigterm_is_a_wish_to_stop(launched, tiny_dataset):
+    run = launched(configured(epochs=10_000))
+    wait_for(lambda: any(isinstance(e, EpochEnd) for e in said(run)))
+    os.kill(pid_of(run), signal.SIGTERM)
+    wait_for(lambda: runs.status(run) == "stopped", 5)
+
+
+def test_a_batch_that_never_ends_does_not_hold_up_a_stop(workspace, monkeypatch):
+    """The listener ends the process itself when the loop does not answer; here the end is caught instead."""
+    run = runs.create(workspace, configured())
+    gone = threading.Event()
+    monkeypatch.setattr("catfish_core.jobs.wish.PATIENCE", 0.05)
+    with StopWish(run, overdue=gone.set) as stop:
+        run.stop()
+        assert gone.wait(5) and stop()
+
+
+def test_a_killed_worker_is_noticed_and_the_run_goes_on_from_its_last_epoch(launched, workspace, tiny_dataset):
+    whole = runs.create(workspace, configured(epochs=6))
+    worker.work(whole)
+    run = launched(configured(epochs=6))
+    wait_for(lambda: any(isinstance(e, EpochEnd) for e in said(run)) and runs.status(run) != "queued")
+    if run.alive():
+        os.kill(pid_of(run), signal.SIGKILL)
+    wait_for(lambda: not run.alive())
+    if runs.status(run) == "crashed":
+        launcher.launch(run)
+    wait_for(lambda: runs.status(run) == "completed")
+
+    def last_losses(r):
+        return {e.epoch: (e.train_loss, e.val_loss) for e in said(r) if isinstance(e, EpochEnd)}
+
+    assert last_losses(run) == last_losses(whole)
+
+
+def test_a_checkpoint_with_code_in_it_fails_the_run_and_runs_nothing(workspace, tiny_dataset, tmp_path):
+    import torch
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    run = runs.create(workspace, configured())
+    run.checkpoints.mkdir()
+    torch.save({"model": Bomb()}, run.checkpoints / "last.pt")
+    ended = worker.work(run)
+    assert isinstance(ended, Failed) and "nothing in it was executed" in ended.what
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_run_survives_the_end_of_the_process_that_started_it(workspace, tiny_dataset):
+    """As the app does: submit in another process, which is then killed with SIGKILL."""
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, time; from catfish_core import config; from catfish_core.jobs import launcher;"
+        "from catfish_core.workspace import Workspace; from pathlib import Path;"
+        "run = launcher.submit(Workspace.default(), config.load(Path(sys.argv[1])));"
+        "print(run.id, flush=True); time.sleep(600)"
+    )
+    path = workspace.root / "wanted.json"
+    from catfish_core import config as configs
+
+    path.write_text(configs.dump(configured(epochs=3)))
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as parent:
+        id = parent.stdout.readline().strip()
+        parent.kill()
+    run = runs.find(workspace, id)
+    wait_for(lambda: runs.status(run) == "completed")
+
+
+def test_a_run_directory_that_vanishes_is_no_crash_of_the_listing(workspace, tiny_dataset):
+    run = runs.create(workspace, configured())
+    worker.work(run)
+    shutil.rmtree(run.path)
+    assert runs.listing(workspace) == []
