@@ -1,0 +1,164 @@
+"""Photos as tensors: decoded once, shuffled by seed, augmented one by one, made ready while the last batch trains."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from catfish_core.data import photos
+
+KEPT_BYTES = 512 * 2**20  # decoded pixels that are kept in memory, as long as all of a split fit
+Augment = Callable[[Tensor], Tensor]
+
+
+class Pictures:
+    """Photos as squares of `size` pixels, uint8.
+
+    Decoding is what costs; a split whose pixels fit into KEPT_BYTES is decoded once and kept. `names` are for
+    messages, where the files' own names say nothing.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        size: int,
+        mode: Literal["squash", "crop"] = "squash",
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.paths = tuple(paths)
+        self.size = size
+        self.mode: Literal["squash", "crop"] = mode
+        self.names = tuple(names) if names is not None else tuple(path.name for path in self.paths)
+        fits = len(self.paths) * 3 * size * size <= KEPT_BYTES
+        self._kept = torch.empty((len(self.paths) if fits else 0, 3, size, size), dtype=torch.uint8)
+        self._have = np.zeros(len(self._kept), dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """The photos at `indices`, uint8 (n, 3, size, size); raises PhotoError for one that no longer decodes."""
+        if not len(self._kept):
+            return self._decode(indices)
+        missing = [i for i in dict.fromkeys(indices) if not self._have[i]]
+        if missing:
+            self._kept[missing] = self._decode(missing)
+            self._have[missing] = True
+        return self._kept[list(indices)]
+
+    def _decode(self, indices: Sequence[int]) -> Tensor:
+        pixels = torch.empty((len(indices), 3, self.size, self.size), dtype=torch.uint8)
+
+        def one(place: int) -> None:
+            index = indices[place]
+            photo = photos.open_photo(self.paths[index], self.names[index])
+            pixels[place] = as_tensor(photos.resized(photo, self.size, self.mode))
+
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
+            list(pool.map(one, range(len(indices))))
+        return pixels
+
+
+def as_tensor(image: Image.Image) -> Tensor:
+    """An RGB picture as uint8 (3, H, W)."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def normalised(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """uint8 (…, 3, H, W) as float32, brought to 0..1, then by `mean` and `std` per channel."""
+    shape = (3, 1, 1)
+    floats = pixels.to(torch.float32).div_(255)
+    return floats.sub_(torch.tensor(mean).view(shape)).div_(torch.tensor(std).view(shape))
+
+
+def mixed(*numbers: int) -> int:
+    """One 63-bit seed from several numbers: neighbours in, strangers out; the same on every machine."""
+    digest = hashlib.blake2b(",".join(map(str, numbers)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+class Batches:
+    """Batches of (images, labels): float32 (B, 3, S, S) normalised, int64 (B,).
+
+    With a `seed` every epoch has an order of its own, the same each time; without one the order is as given.
+    `augment` changes each sample by itself, with random numbers that depend on seed, epoch and sample alone,
+    so neither order nor batch size changes a draw. A lone last sample joins the batch before it, because
+    BatchNorm cannot learn from one. The next batch is decoded while the current one is at work.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        labels: Sequence[int],
+        batch_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        augment: Augment | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if len(pictures) != len(labels):
+            raise ValueError(f"{len(pictures)} pictures need as many labels, got {len(labels)}")
+        self.pictures = pictures
+        self.labels = torch.tensor(list(labels), dtype=torch.int64)
+        self.batch_size = batch_size
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.augment, self.seed = augment, seed
+
+    @property
+    def samples(self) -> int:
+        """How many photos an epoch has."""
+        return len(self.labels)
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.samples, self.batch_size)
+        return full + (rest > 0) - (rest == 1 and full > 0 and self.batch_size > 1)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.epoch(0)
+
+    def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch `n`, counted from 0; raises PhotoError for a photo that no longer decodes."""
+        pieces = self._pieces(n)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        try:
+            coming = [pool.submit(self.pictures.read, pieces[0])] if pieces else []
+            for k, piece in enumerate(pieces):
+                pixels = coming.pop().result()
+                if k + 1 < len(pieces):
+                    coming.append(pool.submit(self.pictures.read, pieces[k + 1]))
+                yield self._finished(pixels, piece, n), self.labels[piece]
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _pieces(self, n: int) -> list[list[int]]:
+        """The indices of each batch of epoch `n`."""
+        if self.seed is None:
+            order = list(range(self.samples))
+        else:
+            source = torch.Generator().manual_seed(mixed(self.seed, n))
+            order = torch.randperm(self.samples, generator=source).tolist()
+        starts = [k * self.batch_size for k in range(len(self))]
+        ends = [*starts[1:], self.samples]
+        return [order[a:b] for a, b in zip(starts, ends, strict=True)]
+
+    def _finished(self, pixels: Tensor, piece: Sequence[int], n: int) -> Tensor:
+        """Augmented and normalised. Not done in the background: the random state belongs to the whole process."""
+        if self.augment is not None:
+            pixels = torch.stack([self._augmented(x, n, i) for x, i in zip(pixels, piece, strict=True)])
+        return normalised(pixels, self.mean, self.std)
+
+    def _augmented(self, pixels: Tensor, n: int, index: int) -> Tensor:
+        assert self.augment is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(mixed(self.seed or 0, n, index))
+            return self.augment(pixels)
