@@ -1,0 +1,163 @@
+"""What can be typed, and what `--help` says about it; quick, because nothing heavy is imported for it.  [no torch]"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import catfish_core
+from catfish_core.catalog import ARCHITECTURES
+
+Handler = Callable[[argparse.Namespace], int]
+
+ABOUT = """\
+CatFish trains image classifiers and shows where they look. This is its engine
+without the browser: the same datasets, runs and models, for a terminal or a script."""
+
+FIRST_STEPS = """\
+first steps (a minute, no network needed):
+  python -m catfish_core train --dataset sketchbook --arch simple_cnn --epochs 5
+  python -m catfish_core predict latest photo.jpg --cam heatmaps
+
+your own photos, a folder or zip with one folder a class:
+  python -m catfish_core train --dataset holiday.zip --arch efficientnet_lite0 --pretrained --frozen
+
+Everything lives in ~/.catfish, or in the folder that CATFISH_HOME names; the pages see the same.
+Exit codes: 0 done, 1 failed (one sentence on stderr says why), 2 wrong usage."""
+
+TRAIN = """\
+examples:
+  python -m catfish_core train --dataset sketchbook --arch simple_net
+  python -m catfish_core train --dataset cats-vs-fish --arch efficientnet_lite0 --pretrained --frozen
+  python -m catfish_core train --dataset ./photos --arch resnet18 --epochs 30 --augment
+  python -m catfish_core train config.json --set optimizer.lr=0.0003 --set schedule.kind=cosine
+
+Options are applied on top of CONFIG.json, --set on top of both. Every run folder has a config.json to start from.
+Ctrl-C stops the run and keeps its best weights."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    whole = argparse.ArgumentParser(
+        "python -m catfish_core", description=ABOUT, epilog=FIRST_STEPS, formatter_class=_Raw, allow_abbrev=False
+    )
+    whole.add_argument("--version", action="version", version=f"CatFish {catfish_core.__version__}")
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_datasets, _train, _evaluate, _predict, _runs):
+        add(commands)
+    return whole
+
+
+class _Raw(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+Commands = argparse._SubParsersAction  # argparse has no public name for what add_subparsers returns
+
+
+def _lazily(module: str, function: str) -> Handler:
+    """A handler whose module is imported when it is called."""
+    return lambda asked: int(getattr(import_module(f"catfish_core.cli.{module}"), function)(asked))
+
+
+def _command(
+    commands: Commands[argparse.ArgumentParser], name: str, about: str, handler: tuple[str, str], epilog: str = ""
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name, help=about, description=about[:1].upper() + about[1:] + ".", epilog=epilog,
+        formatter_class=_Raw, allow_abbrev=False,
+    )  # fmt: skip
+    command.add_argument("--json", action="store_true", help="print the result as JSON, for a program")
+    command.set_defaults(handler=_lazily(*handler))
+    return command
+
+
+def _group(commands: Commands[argparse.ArgumentParser], name: str, about: str) -> Commands[argparse.ArgumentParser]:
+    group = commands.add_parser(
+        name, help=about, description=about[:1].upper() + about[1:] + ".", formatter_class=_Raw
+    )
+    return group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def _datasets(commands: Commands[argparse.ArgumentParser]) -> None:
+    group = _group(commands, "datasets", "list, fetch, import and remove datasets")
+    _command(group, "list", "list the datasets there are", ("datasets", "show_all"))
+    prepare = _command(group, "prepare", "draw or download a built-in dataset", ("datasets", "prepare"))
+    prepare.add_argument("id", metavar="ID", help="sketchbook or cats-vs-fish")
+    add = _command(
+        group, "add", "import photos of your own: a zip or a folder with one folder a class", ("datasets", "add"),
+        "Inside, either train|val|test/CLASS/… or only CLASS/…, which is then split 70/15/15.\n"
+        "Photos that cannot be read are listed and left out.",
+    )  # fmt: skip
+    add.add_argument("name", metavar="NAME", help="what to call the dataset")
+    add.add_argument("source", metavar="ZIP_OR_FOLDER", type=Path, help="where the photos are")
+    remove = _command(group, "remove", "remove a dataset; models trained on it stay", ("datasets", "remove"))
+    remove.add_argument("id", metavar="ID", help="as in `datasets list`")
+
+
+def _train(commands: Commands[argparse.ArgumentParser]) -> None:
+    train = _command(commands, "train", "train a network and test it", ("train", "train"), TRAIN)
+    train.add_argument("config", metavar="CONFIG.json", nargs="?", type=Path, help="a configuration to start from")
+    train.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
+        help="change any field of the configuration; may be repeated",
+    )  # fmt: skip
+    train.add_argument("--name", help="what to call the run")
+    train.add_argument(
+        "--dataset", metavar="ID_OR_PATH", help="a dataset, or a zip or folder to import first (default: sketchbook)"
+    )
+    train.add_argument(
+        "--arch", metavar="ARCH", choices=[row.id for row in ARCHITECTURES],
+        help="the network (default: simple_cnn): " + ", ".join(row.id for row in ARCHITECTURES),
+    )  # fmt: skip
+    train.add_argument(
+        "--pretrained", action="store_true", help="start from what the network learned on ImageNet, with a new head"
+    )
+    train.add_argument("--frozen", action="store_true", help="train the new head only; goes with --pretrained")
+    train.add_argument(
+        "--image-size", type=int, metavar="N",
+        help="side of the photos in pixels (default: 64 for the course's two networks, 128 for the others)",
+    )  # fmt: skip
+    train.add_argument("--epochs", type=int, metavar="N", help="times every photo is seen (default: 10)")
+    train.add_argument("--batch-size", type=int, metavar="N", help="photos per step (default: 64)")
+    train.add_argument("--lr", type=float, metavar="X", help="learning rate (default: 0.001, with Adam)")
+    train.add_argument("--seed", type=int, metavar="N", help="same seed, same run (default: 0)")
+    train.add_argument("--augment", action="store_true", help="vary the training photos by the course's recipe")
+    train.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], help="what computes (default: auto)")
+
+
+def _evaluate(commands: Commands[argparse.ArgumentParser]) -> None:
+    evaluate = _command(
+        commands, "evaluate", "measure a trained network on its test photos again", ("predict", "evaluate")
+    )
+    _run_argument(evaluate)
+
+
+def _predict(commands: Commands[argparse.ArgumentParser]) -> None:
+    predict = _command(
+        commands, "predict", "say what is on photos, and show where the network looked", ("predict", "predict"),
+        "example:\n  python -m catfish_core predict latest *.jpg --cam heatmaps",
+    )  # fmt: skip
+    _run_argument(predict)
+    predict.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="photos, or folders of them")
+    predict.add_argument("--cam", metavar="DIR", type=Path, help="write each photo with its heatmap into this folder")
+    predict.add_argument("--layer", help="where the heatmap is taken (default: the architecture's last convolution)")
+    predict.add_argument("--explain", metavar="CLASS", help="the class to explain (default: the predicted one)")
+
+
+def _runs(commands: Commands[argparse.ArgumentParser]) -> None:
+    group = _group(commands, "runs", "list, show, stop, annotate and delete runs")
+    _command(group, "list", "list all runs, newest first", ("runs", "show_all"))
+    _run_argument(_command(group, "show", "show how a run stands", ("runs", "show")))
+    _run_argument(_command(group, "stop", "stop a run that is training; its best weights stay", ("runs", "stop")))
+    _run_argument(_command(group, "delete", "delete a run for good, its model with it", ("runs", "delete")))
+    note = _command(group, "note", "read or replace the note of a run", ("runs", "note"))
+    _run_argument(note)
+    note.add_argument("text", metavar="TEXT", nargs="?", help="the new note; without it the note is shown")
+
+
+def _run_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN", help="id of a run, or `latest`")

@@ -1,0 +1,104 @@
+"""What the service answers to each question; imports torch and everything a prediction needs."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+
+from catfish_core import augment, config, runs
+from catfish_core.analysis import gradcam
+from catfish_core.analysis.predict import heatmap_png
+from catfish_core.augment import AnyStep
+from catfish_core.data.photos import open_photo, resized
+from catfish_core.errors import ConfigError
+from catfish_core.serving.inference import Look, look
+from catfish_core.serving.warm import WarmModels
+from catfish_core.serving.wire import Message, pack
+from catfish_core.workspace import Workspace
+
+JPEG_QUALITY = 88
+MAX_DRAWS = 36
+SIZES = range(8, 1025)  # px, as in a configuration
+
+_models = WarmModels()
+_slots = threading.BoundedSemaphore(max(2, (os.cpu_count() or 2) // 4))  # a large model must not hold up a small one
+_random = threading.Lock()  # torch has one random state; draws of two people must not mix
+_steps: TypeAdapter[tuple[AnyStep, ...]] = TypeAdapter(tuple[AnyStep, ...])
+
+
+def answer(workspace: Workspace, path: str, head: dict[str, Any], blobs: list[bytes]) -> bytes:
+    """The answer to the question `path`, as a message.
+
+    Raises CatfishError for what a person can mend; ValueError, KeyError or TypeError for a malformed question.
+    """
+    if path not in _QUESTIONS:
+        raise ValueError(f"there is no question {path[:80]!r}")
+    return pack(*_QUESTIONS[path](workspace, head, blobs))
+
+
+def _predict(workspace: Workspace, head: dict[str, Any], blobs: list[bytes]) -> Message:
+    photos = [(str(name), blob) for name, blob in zip(head["names"], blobs, strict=True)]
+    wish = {"layer": head.get("layer"), "target": head.get("target"), "heatmaps": head.get("heatmaps", True)}
+    pictures: list[bytes] = []
+    with _models.use(runs.find(workspace, str(head["run"]))) as saved, _slots:
+        answers = [_plain(seen, tuple(saved.classes), pictures) for seen in look(saved, photos, **wish)]
+    return {"answers": answers}, pictures
+
+
+def _plain(seen: Look, classes: tuple[str, ...], pictures: list[bytes]) -> dict[str, Any]:
+    """`seen` as plain values; its pictures go to the end of `pictures`, their places into the values."""
+    if seen.error is not None or seen.shown is None:
+        return {"name": seen.name, "error": seen.error}
+    plain: dict[str, Any] = {
+        "name": seen.name,
+        "label": classes[seen.predicted],
+        "probabilities": dict(zip(classes, seen.probabilities, strict=True)),
+        "photo_jpeg": len(pictures),
+    }
+    pictures.append(_jpeg(seen.shown))
+    if (heatmap := seen.heatmap) is not None:
+        plain |= {"layer": heatmap.layer, "target": classes[heatmap.target], "method": heatmap.method}
+        plain["heatmap_png"] = len(pictures)
+        pictures.append(heatmap_png(heatmap, seen.shown.size))
+    return plain
+
+
+def _layers(workspace: Workspace, head: dict[str, Any], blobs: list[bytes]) -> Message:
+    with _models.use(runs.find(workspace, str(head["run"]))) as saved:
+        return {"layers": gradcam.layers(saved)}, []
+
+
+def _augmented(workspace: Workspace, head: dict[str, Any], blobs: list[bytes]) -> Message:
+    size, seed, count = int(head["size"]), int(head["seed"]), int(head["count"])
+    if size not in SIZES or not 1 <= count <= MAX_DRAWS:
+        raise ConfigError(f"A preview shows 1 to {MAX_DRAWS} draws of {SIZES[0]} to {SIZES[-1]} px.")
+    try:
+        steps = _steps.validate_python(head["steps"])
+    except ValidationError as error:
+        raise ConfigError(config.explain(error)) from error
+    (photo,) = blobs
+    pixels = np.array(resized(open_photo(photo), size))  # (S, S, 3)
+    with _random:
+        draws = augment.preview(torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), steps, seed, count)
+    return {}, [_jpeg(Image.fromarray(draw.permute(1, 2, 0).numpy())) for draw in draws]
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+_QUESTIONS: dict[str, Callable[[Workspace, dict[str, Any], list[bytes]], Message]] = {
+    "/predict": _predict,
+    "/layers": _layers,
+    "/augmented": _augmented,
+}
