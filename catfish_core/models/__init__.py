@@ -1,0 +1,1 @@
+"""Networks: the course's two, the zoo, their pretrained weights, and models saved to be used."""
