@@ -162,7 +162,8 @@ def _write(source: IO[bytes], part: Path, mode: str, start: int, total: int, wha
 
 
 def _report(what: str, done: int, total: int) -> Preparing:
-    return Preparing(what=f"Fetching {what}", done=done // 10**6, total=-(-total // 10**6), unit="MB")
+    whole = -(-total // 10**6)
+    return Preparing(what=f"Fetching {what}", done=whole if done == total else done // 10**6, total=whole, unit="MB")
 
 
 def _room(part: Path, needed: int) -> None:
