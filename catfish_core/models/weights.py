@@ -70,7 +70,15 @@ def load(network: nn.Module, arch: Arch, workspace: Workspace) -> None:
     try:
         tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(_named(tensors, network, arch))
-    except (pickle.UnpicklingError, RuntimeError, AttributeError, TypeError, ValueError, EOFError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        EOFError,
+    ) as error:
         raise WeightsError(
             f"{path.name} does not hold the weights of {arch.name}; nothing in it was executed.", _by_hand(arch, path)
         ) from error

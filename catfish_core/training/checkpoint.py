@@ -45,7 +45,15 @@ def load(path: Path, state: TrainState) -> None:
         for name in _PLAIN:
             setattr(state, name, content[name])
         torch.set_rng_state(content["random"].cpu())
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        EOFError,
+    ) as error:
         raise RunError(
             f"The checkpoint {path.name} is damaged or was not written by CatFish; nothing in it was executed.",
             "Delete it to train this run from the start.",
