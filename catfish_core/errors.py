@@ -15,9 +15,16 @@ CatfishError
 from __future__ import annotations
 
 import errno
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+# What torch's unpickler without code and load_state_dict raise for a file that is torn, foreign or dangerous.
+UNREADABLE_TENSORS: tuple[type[Exception], ...] = (
+    pickle.UnpicklingError, RuntimeError, LookupError, AttributeError, TypeError, ValueError, EOFError,
+)  # fmt: skip
 
 
 class CatfishError(Exception):

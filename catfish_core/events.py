@@ -69,7 +69,8 @@ class EpochEnd(Event):
     """Every training photo was seen once; means are over photos, accuracies from 0 to 1.
 
     `best_epoch` and `best_val_accuracy` belong to the weights kept so far: those of the highest validation
-    accuracy, the lower loss deciding between equals; `improved` says that they are this epoch's. `seconds` is what this epoch took, validation included.
+    accuracy, the lower loss deciding between equals; `improved` says that they are this epoch's. `seconds` is
+    what this epoch took, validation included.
     """
 
     epoch: int

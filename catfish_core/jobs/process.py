@@ -1,4 +1,4 @@
-"""Start a module of CatFish as a process of its own, which neither the app's end nor its Ctrl-C touches.  [no torch]"""
+"""A module of CatFish as a process of its own, which neither the app's end nor its Ctrl-C touches.  [no torch]"""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import re
 import urllib.parse
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from catfish_core.catalog import Arch
 from catfish_core.data.download import fetch
-from catfish_core.errors import DownloadError, WeightsError
+from catfish_core.errors import UNREADABLE_TENSORS, DownloadError, WeightsError
 from catfish_core.events import Preparing
 from catfish_core.workspace import Workspace
 
@@ -70,15 +69,7 @@ def load(network: nn.Module, arch: Arch, workspace: Workspace) -> None:
     try:
         tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(_named(tensors, network, arch))
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        ValueError,
-        EOFError,
-    ) as error:
+    except UNREADABLE_TENSORS as error:
         raise WeightsError(
             f"{path.name} does not hold the weights of {arch.name}; nothing in it was executed.", _by_hand(arch, path)
         ) from error

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from catfish_core.errors import RunError
+from catfish_core.errors import UNREADABLE_TENSORS, RunError
 from catfish_core.training.loop import TrainState
 from catfish_core.workspace import atomic
 
@@ -45,15 +44,7 @@ def load(path: Path, state: TrainState) -> None:
         for name in _PLAIN:
             setattr(state, name, content[name])
         torch.set_rng_state(content["random"].cpu())
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        ValueError,
-        EOFError,
-    ) as error:
+    except UNREADABLE_TENSORS as error:
         raise RunError(
             f"The checkpoint {path.name} is damaged or was not written by CatFish; nothing in it was executed.",
             "Delete it to train this run from the start.",

@@ -129,7 +129,7 @@ def _train_epoch(
         yield BatchEnd(epoch=epoch, batch=batch, step=state.step, loss=loss, lr=lr, images_per_second=means.rate)
         if not math.isfinite(loss):
             raise TrainingError(
-                f"In epoch {epoch + 1} the loss stopped being a number: the steps were too long, the weights exploded.",
+                f"In epoch {epoch + 1} the loss stopped being a number: the steps were too long, weights exploded.",
                 f"Try a learning rate ten times smaller than {lr:.2g}.",
             )
         state.step += 1
