@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
 # What torch's unpickler without code and load_state_dict raise for a file that is torn, foreign or dangerous.
 UNREADABLE_TENSORS: tuple[type[Exception], ...] = (
     pickle.UnpicklingError, RuntimeError, LookupError, AttributeError, TypeError, ValueError, EOFError,

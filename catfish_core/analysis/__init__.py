@@ -1,0 +1,1 @@
+"""What a trained network can do, and where it looked."""
