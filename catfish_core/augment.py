@@ -6,12 +6,13 @@ pages draw their widgets from the same fields. `build` is the only function that
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
-    pass
+    from torch import Tensor
 
 Interpolation = Literal["nearest", "bilinear"]
 PaddingMode = Literal["constant", "edge", "reflect", "symmetric"]
@@ -27,10 +28,21 @@ class Step(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def side_after(self, side: int) -> int:
+        """The side in pixels of what becomes of a square of `side`; ValueError where this step cannot take it."""
+        return side
+
 
 def _ordered(name: str, pair: tuple[float, float]) -> None:
     if pair[0] > pair[1]:
         raise ValueError(f"{name} must run from small to large, got {pair[0]:g} to {pair[1]:g}")
+
+
+def _mirrorable(kind: str, mode: PaddingMode, padding: int, side: int) -> None:
+    """A mirror can show no more than there is: reflect leaves out the edge itself, symmetric does not."""
+    most = {"reflect": side - 1, "symmetric": side}.get(mode, padding)
+    if padding > most:
+        raise ValueError(f"augment.{kind}.padding: {mode} can add at most {most} px to a photo of {side} px")
 
 
 class ColorJitter(Step):
@@ -73,6 +85,15 @@ class RandomCrop(Step):
     pad_if_needed: bool = Field(False, description="Add pixels where the photo is smaller than the square.")
     padding_mode: PaddingMode = Field("constant", description="What the added pixels show.")
     fill: int = FILL
+
+    def side_after(self, side: int) -> int:
+        """The size of the cut; ValueError where it does not fit into the photo."""
+        room = side + 2 * self.padding
+        if self.size > room and not self.pad_if_needed:
+            raise ValueError(f"augment.RandomCrop.size: {self.size} px do not fit into a photo of {room} px")
+        _mirrorable("RandomCrop", self.padding_mode, self.padding, side)
+        _mirrorable("RandomCrop", self.padding_mode, max(0, self.size - room), room)
+        return self.size
 
 
 class RandomResizedCrop(Step):
@@ -118,6 +139,11 @@ class Pad(Step):
     padding: int = Field(4, ge=1, le=512, description="Width of the frame, in pixels.")
     padding_mode: PaddingMode = Field("constant", description="What the frame shows.")
     fill: int = FILL
+
+    def side_after(self, side: int) -> int:
+        """The side with the frame on both ends."""
+        _mirrorable("Pad", self.padding_mode, self.padding, side)
+        return side + 2 * self.padding
 
 
 class RandomAffine(Step):
@@ -182,3 +208,53 @@ def recommended() -> tuple[AnyStep, ...]:
         ColorJitter(),
         RandomGrayscale(),
     )
+
+
+def build(steps: Sequence[AnyStep], size: int) -> Callable[[Tensor], Tensor] | None:
+    """The pipeline as a function of one photo, uint8 (3, size, size) → the same shape; None for no steps.
+
+    It draws from torch's random state. Where a step changes the size, the end result is scaled back.
+    """
+    if not steps:
+        return None
+    from catfish_core.torch_setup import v2
+
+    transforms = [_transform(v2, step, size) for step in steps]
+
+    def augment(pixels: Tensor) -> Tensor:
+        for transform in transforms:
+            pixels = transform(pixels)
+        if pixels.shape[-2:] == (size, size):
+            return pixels
+        back: Tensor = v2.functional.resize(pixels, [size, size], antialias=True)
+        return back
+
+    return augment
+
+
+def _transform(v2: Any, step: AnyStep, size: int) -> Callable[[Tensor], Tensor]:
+    """The torchvision transform of the same name with the same parameters."""
+    options = step.model_dump(exclude={"kind"})
+    if "interpolation" in options:
+        options["interpolation"] = v2.InterpolationMode(options["interpolation"])
+    if isinstance(step, RandomResizedCrop):
+        options |= {"size": size, "antialias": True}
+    if isinstance(step, GaussianNoise):
+        noise = v2.GaussianNoise(**options, clip=True)
+        return lambda pixels: (noise(pixels / 255) * 255).round().to(pixels.dtype)  # torchvision's takes floats only
+    if isinstance(step, RandomAffine):
+        options["shear"] = None if step.shear == (0.0, 0.0) else list(step.shear)
+    transform: Callable[[Tensor], Tensor] = getattr(v2, step.kind)(**options)
+    return transform
+
+
+def preview(pixels: Tensor, steps: Sequence[AnyStep], seed: int, count: int = 9) -> list[Tensor]:
+    """`count` draws of the pipeline on one photo, uint8 (3, S, S): the same for the same seed."""
+    import torch
+
+    augment = build(steps, pixels.shape[-1])
+    if augment is None:
+        return [pixels] * count
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return [augment(pixels) for _ in range(count)]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from catfish_core import catalog
-from catfish_core.augment import AnyStep, RandomCrop
+from catfish_core.augment import AnyStep
 from catfish_core.errors import ConfigError
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -126,9 +126,7 @@ class RunConfig(Section):
         if size < row.min_size:
             raise ValueError(f"data.image_size: {row.name} needs photos of at least {row.min_size} px, got {size}")
         for step in self.augment.steps:
-            room = size + 2 * step.padding if isinstance(step, RandomCrop) else 0
-            if isinstance(step, RandomCrop) and step.size > room and not step.pad_if_needed:
-                raise ValueError(f"augment.RandomCrop.size: {step.size} px do not fit into a photo of {room} px")
+            size = step.side_after(size)
         return self
 
     @property

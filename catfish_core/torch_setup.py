@@ -37,5 +37,6 @@ if not _compiled_part_loads():
 
 import timm  # noqa: E402 - it imports torchvision
 import torchvision  # noqa: E402 - only now can it be imported
+from torchvision.transforms import v2  # noqa: E402
 
-__all__ = ["timm", "torchvision"]
+__all__ = ["timm", "torchvision", "v2"]

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import catfish_core
 from catfish_core.errors import storage_faults
 
 _PROJECT = Path(catfish_core.__file__).resolve().parents[1]
-_started: list[subprocess.Popen[bytes]] = []  # kept so that a child's end is noticed and leaves no zombie
 
 
 def spawn(module: str, *arguments: str, log: Path) -> int:
     """Run `python -m module arguments…` in a session of its own, its output appended to `log`; the pid."""
-    _started[:] = [child for child in _started if child.poll() is None]
     with storage_faults(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab") as output:
@@ -28,7 +27,7 @@ def spawn(module: str, *arguments: str, log: Path) -> int:
                 start_new_session=True,
                 env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"},
             )
-    _started.append(child)
+    threading.Thread(target=child.wait, name="reap", daemon=True).start()  # or it would stay behind as a zombie
     return child.pid
 
 
