@@ -42,7 +42,7 @@ def photos_zip() -> Path:
     named = os.environ.get(PHOTOS)
     path = Path(named) if named else ROOT.parent / "shared" / "data" / "cat-vs-fish.zip"
     if not path.is_file():
-        pytest.skip(f"the real photos are not here: put {PHOTOS} to the path of cat-vs-fish.zip to run this")
+        pytest.skip(f"the real photos are not here: set {PHOTOS} to the path of cat-vs-fish.zip to run this")
     return path
 
 
@@ -148,8 +148,9 @@ def tiny_dataset(workspace: Workspace, tiny_folder: Path) -> str:
 class Loopback:
     """A web server on this machine that knows ranges and ETags and can be told to misbehave.
 
-    `files` is what it serves, by path. `break_after`: the next answer breaks off after that many bytes.
-    `ranges`, `etags`: whether it knows them. `status`: answer everything with that status instead.
+    `files` is what it serves, by path. `break_after`: an answer breaks off after that many bytes,
+    `breaks` answers break off so, one after the other. `ranges`, `etags`: whether it
+    knows them. `status`: answer everything with that status instead.
     `requests` collects the headers of everything asked, with "path" among them.
     """
 
@@ -157,6 +158,7 @@ class Loopback:
     requests: list[dict[str, str]] = field(default_factory=list)
     redirects: dict[str, str] = field(default_factory=dict)
     break_after: int | None = None
+    breaks: int = 1
     ranges: bool = True
     etags: bool = True
     status: int | None = None
@@ -209,7 +211,8 @@ def _handler(server: Loopback) -> type[BaseHTTPRequestHandler]:
             if server.etags:
                 self.send_header("ETag", etag)
             self.end_headers()
-            cut, server.break_after = server.break_after, None
+            cut = server.break_after if server.breaks > 0 else None
+            server.breaks -= cut is not None
             self.wfile.write(body if cut is None else body[:cut])
             self.close_connection = True
 

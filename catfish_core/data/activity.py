@@ -43,6 +43,7 @@ def launch(ws: Workspace, name: str, arguments: list[str]) -> Path:
     with storage_faults(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")  # what an earlier try said is over
+        _lock_file(log).unlink(missing_ok=True)
         with open(log.with_suffix(".txt"), "wb") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "catfish_core.data.library", *arguments, "--log", str(log)],

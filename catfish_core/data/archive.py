@@ -23,7 +23,8 @@ MAX_ENTRIES = 1_000_000
 MAX_TOTAL = 50_000_000_000  # bytes unpacked
 MAX_FILE = 512_000_000  # bytes: a 64-megapixel TIFF of 16 bits and three channels fits
 MAX_RATIO = 200  # unpacked to packed, judged on files large enough to hurt
-RATIO_FROM = 8_000_000
+RATIO_FROM = 8_000_000  # bytes, one file
+TOTAL_FROM = 1_000_000_000  # bytes, all files together
 
 _ANEW = "Make the zip anew from the folder with your photos."
 
@@ -88,7 +89,10 @@ class FolderSource:
         def read() -> bytes:
             if path.stat().st_size > MAX_FILE:
                 raise PhotoError(f"“{path.name[-80:]}” is larger than {MAX_FILE // 10**6} MB.")
-            return path.read_bytes()
+            try:
+                return path.read_bytes()
+            except OSError as error:
+                raise PhotoError(f"“{path.name[-80:]}” cannot be opened.") from error
 
         return Entry(clean(path.relative_to(self.root).as_posix()), path.stat().st_size, read)
 
@@ -125,6 +129,10 @@ class ZipSource:
             raise DatasetError(
                 f"{self.path.name} would unpack to {total / 1e9:,.0f} GB; the limit is {MAX_TOTAL // 10**9}.",
                 "Make the photos smaller, or split the set.",
+            )
+        if total > TOTAL_FROM and total > MAX_RATIO * self.path.stat().st_size:
+            raise DatasetError(
+                f"{self.path.name} was refused: it would unpack to over {MAX_RATIO} times its size.", _ANEW
             )
         for info in infos:
             if problem := _unsafe(info):

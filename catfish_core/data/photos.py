@@ -20,10 +20,10 @@ KINDS = "JPEG, PNG, WebP, BMP, GIF or TIFF"
 
 # Only these decoders are tried: others (EPS, for one) start programs to read a file.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "MPO")
-# What decoders raise when a file is not what it says. The warning is an exception where warnings are errors.
+# What decoders raise when a file is not what it says. Warnings are exceptions where they are errors.
 _FAULTS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError,
-    RuntimeError, MemoryError, struct.error,
+    RuntimeError, MemoryError, struct.error, UserWarning,
 )  # fmt: skip
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _WIDE_MODES = ("I", "F")  # and all that begin with I;16: more than eight bits a pixel
@@ -97,7 +97,7 @@ def _too_large(subject: str, pixels: int) -> PhotoError:
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
-        return image
+        return image.copy()
     if image.mode in _WIDE_MODES or image.mode.startswith("I;16"):
         return _eight_bits(image).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
@@ -139,7 +139,7 @@ def _orientation(image: Image.Image) -> int:
     """The EXIF orientation 1..8 of a loaded image; 1 where it says nothing sensible."""
     try:
         value = image.getexif().get(0x0112, 1)
-    except (*_FAULTS, UserWarning):  # damaged notes about a photo are no reason to refuse the photo
+    except _FAULTS:  # damaged notes about a photo are no reason to refuse the photo
         return 1
     return value if value in _TURNS else 1
 

@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 
 from PIL import Image
 
-from catfish_core.data.drawing import cats, fish, scenes
+from catfish_core.data.drawing import cats, fish, scenes, things
 from catfish_core.data.drawing.look import INKS, choose
 from catfish_core.data.drawing.pen import Pen
 from catfish_core.events import Preparing
@@ -39,12 +39,12 @@ def draw(kind: Kind, seed: int, size: int = 160) -> Image.Image:
     stray = 2.2 if rng.random() < 0.12 else 1.0  # now and then it is half out of the picture
     x, y = rng.gauss(0, 0.11) * stray, 0.04 + rng.gauss(0, 0.08) * stray
     if rng.random() < 0.09:
-        scenes.person(pen, x + rng.choice((-1, 1)) * rng.uniform(0.4, 0.8), rng.uniform(-0.6, -0.2))
+        things.person(pen, x + rng.choice((-1, 1)) * rng.uniform(0.4, 0.8), rng.uniform(-0.6, -0.2))
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
         _thing(pen, x)
     _animal(pen, kind, x, y)
     if rng.random() < 0.1:
-        scenes.hand(pen, x + rng.choice((-1, 1)) * rng.uniform(0.35, 0.6), y + rng.uniform(0.42, 0.66))
+        things.hand(pen, x + rng.choice((-1, 1)) * rng.uniform(0.35, 0.6), y + rng.uniform(0.42, 0.66))
     if rng.random() < 0.18:
         _thing(pen, x, front=True)
     return image.reduce(FINER)
@@ -58,7 +58,7 @@ def _thing(pen: Pen, x: float, front: bool = False) -> None:
     """Something that lies about, beside the animal or, in front, at the lower edge."""
     rng = pen.rng
     aside = x + rng.choice((-1, 1)) * rng.uniform(0.55, 0.95)
-    _pick(rng, scenes.THINGS)(pen, aside, rng.uniform(0.85, 1.15) if front else rng.uniform(0.45, 0.95))
+    _pick(rng, things.THINGS)(pen, aside, rng.uniform(0.85, 1.15) if front else rng.uniform(0.45, 0.95))
 
 
 def _animal(pen: Pen, kind: Kind, x: float, y: float) -> None:
