@@ -1,1 +1,1 @@
-"""What a trained network is worth and where it looks: metrics, evaluation, predictions, heatmaps."""
+"""What a trained network can do, and where it looked."""

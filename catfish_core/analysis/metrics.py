@@ -1,50 +1,50 @@
-"""Numbers that say how good predictions are: plain functions of labels and counts.  [no torch]"""
+"""Counting right and wrong: plain functions of counts.  [no torch]"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
 
-Z_95 = 1.959963984540054  # how many standard deviations hold the middle 95 % of a normal distribution
-
-Confusion = tuple[tuple[int, ...], ...]
+Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
-def wilson(correct: int, total: int, z: float = Z_95) -> tuple[float, float]:
-    """The interval, within 0 to 1, that holds the true accuracy when `correct` of `total` were right.
+def wilson(correct: int, total: int, z: float = Z95) -> tuple[float, float]:
+    """The 95 % interval for a share of which `correct` of `total` were seen; (0, 1) when nothing was.
 
-    Wilson's score interval (1927): unlike the textbook's ±, it stays honest near 0 and 1 and with few photos.
-    (0, 1) for no photos at all: nothing is known then. Raises ValueError for counts that cannot be.
+    Wilson (1927): unlike the usual ± it stays within 0 and 1 and is honest about small tests and perfect scores.
     """
-    if not 0 <= correct <= total:
-        raise ValueError(f"{correct} of {total} cannot be right")
     if total == 0:
         return 0.0, 1.0
-    share, spread = correct / total, z * z / total
-    centre = (share + spread / 2) / (1 + spread)
-    half = z * math.sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
-    # at the ends the formula gives exactly 0 or 1; rounding must not push it past them
-    return (0.0 if correct == 0 else centre - half), (1.0 if correct == total else centre + half)
+    share, z2 = correct / total, z * z
+    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = z * sqrt(share * (1 - share) / total + z2 / (4 * total * total)) / (1 + z2 / total)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def confusion(labels: Sequence[int], predicted: Sequence[int], classes: int) -> Confusion:
-    """How often each class (row) was taken for each class (column); raises ValueError for unequal lengths."""
-    counts = [[0] * classes for _ in range(classes)]
-    for label, guess in zip(labels, predicted, strict=True):
-        counts[label][guess] += 1
-    return tuple(tuple(row) for row in counts)
+def confusion(labels: Sequence[int], predicted: Sequence[int], classes: int) -> list[list[int]]:
+    """`classes` × `classes` counts: row = true class, column = what was said."""
+    table = [[0] * classes for _ in range(classes)]
+    for label, said in zip(labels, predicted, strict=True):
+        table[label][said] += 1
+    return table
 
 
-def precisions(matrix: Confusion) -> tuple[float | None, ...]:
-    """For each class: of the photos called so, the part that was; None where none was called so."""
-    called = [sum(column) for column in zip(*matrix, strict=True)]
-    return tuple(_part(matrix[k][k], total) for k, total in enumerate(called))
+@dataclass(frozen=True)
+class ClassScore:
+    """How one class did; `support` is how many photos of it there were, a share of nothing is None."""
+
+    name: str
+    precision: float | None
+    recall: float | None
+    support: int
 
 
-def recalls(matrix: Confusion) -> tuple[float | None, ...]:
-    """For each class: of its photos, the part that was recognised; None where it has no photos."""
-    return tuple(_part(row[k], sum(row)) for k, row in enumerate(matrix))
+def per_class(table: Sequence[Sequence[int]], names: Sequence[str]) -> tuple[ClassScore, ...]:
+    """Precision (of those called so, how many are) and recall (of those that are, how many were found)."""
+    return tuple(_score(table, k, name) for k, name in enumerate(names))
 
 
-def _part(count: int, total: int) -> float | None:
-    return count / total if total else None
+def _score(table: Sequence[Sequence[int]], k: int, name: str) -> ClassScore:
+    called, support, right = sum(row[k] for row in table), sum(table[k]), table[k][k]
+    return ClassScore(name, right / called if called else None, right / support if support else None, support)
