@@ -65,7 +65,7 @@ def _results(asked: Namespace, run: Path, paths: Sequence[Path]) -> Iterator[Res
         probabilities = dict(zip(model.classes, seen.probabilities, strict=True))
         result: Result = {"path": str(path), "label": model.classes[seen.predicted], "probabilities": probabilities}
         if asked.cam is not None:
-            result["cam"] = str(_write_cam(asked.cam, f"{number:04d}-{slug(path.stem, 'photo')}.jpg", model, seen))
+            result["cam"] = str(_write_cam(asked.cam, f"{number:04d}-{slug(path.stem, 'photo')}.jpg", seen))
         yield result
 
 
@@ -81,20 +81,21 @@ def _photos(named: Sequence[Path]) -> Iterator[Path]:
 def _target(model: Saved, name: str | None) -> int | None:
     if name is None:
         return None
-    if name not in model.classes:
-        known = ", ".join(model.classes[:20])
+    if name not in (classes := model.classes):
+        known = ", ".join(classes[:20])
         raise ModelError(f"This model knows no class called “{name}”.", f"It knows: {known}.")
-    return model.classes.index(name)
+    return classes.index(name)
 
 
-def _write_cam(folder: Path, name: str, model: Saved, seen: Look) -> Path:
+def _write_cam(folder: Path, name: str, seen: Look) -> Path:
     """The photo under its heatmap, as `folder`/`name`; the photo's own name never decides where it goes."""
-    from catfish_core.serving.inference import overlaid
+    from catfish_core.analysis.predict import overlay
 
     path = folder / name
+    assert seen.shown is not None and seen.heatmap is not None
     with storage_faults(path):
         folder.mkdir(parents=True, exist_ok=True)
-        overlaid(model, seen, OPACITY).save(path, "JPEG", quality=92)
+        overlay(seen.shown, seen.heatmap, OPACITY).save(path, "JPEG", quality=92)
     return path
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from catfish_core.analysis.predict import Heatmap, explain, predict
+from catfish_core.analysis import predict as network
+from catfish_core.analysis.predict import Heatmap
 from catfish_core.data.photos import open_photo, resized
 from catfish_core.errors import PhotoError
 from catfish_core.models.saved import Saved
@@ -68,24 +69,29 @@ def _together(
     saved: Saved, opened: list[_Opened], layer: str | None, target: int | None, heatmaps: bool
 ) -> Iterator[Look]:
     squares = [photo.square for photo in opened if photo.square is not None]
-    probabilities = iter(predict(saved, squares) if squares else [])
-    explained = iter(explain(saved, squares, layer, target) if squares and heatmaps else [])
+    if heatmaps:
+        probabilities, maps = network.look(saved, squares, layer, target)
+    else:
+        probabilities, maps = network.predict(saved, squares), []
+    said, explained = iter(probabilities), iter(maps)
     for photo in opened:
         if photo.error is not None:
             yield Look(photo.name, photo.error)
         else:
-            yield Look(photo.name, None, next(probabilities), photo.shown, next(explained, None))
+            yield Look(photo.name, None, next(said), photo.shown, next(explained, None))
 
 
 def _opened(saved: Saved, name: str, source: bytes | Path) -> _Opened:
     """The photo in the two sizes that are needed; the big one is let go, so that many fit side by side."""
     try:
         image = open_photo(source, name)
+        square = resized(image, saved.image_size, saved.resize)
     except PhotoError as error:
         return _Opened(name, str(error))
-    shown = image.copy()
-    shown.thumbnail((SHOWN, SHOWN))
-    return _Opened(name, None, resized(image, saved.image_size, saved.resize), shown)
+    except MemoryError:  # a sliver, a million times longer than wide
+        return _Opened(name, f"“{name[-80:]}” has an odd shape that needs more memory than there is. Crop it first.")
+    image.thumbnail((SHOWN, SHOWN))
+    return _Opened(name, None, square, image)
 
 
 def _pass(saved: Saved) -> int:

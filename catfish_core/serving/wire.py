@@ -56,8 +56,9 @@ def raise_fault(head: Mapping[str, Any]) -> None:
     if not isinstance(told := head.get("error"), dict):
         return
     kind = getattr(errors, str(told.get("kind")), None)
-    known = isinstance(kind, type) and issubclass(kind, CatfishError)
-    raise (kind if known else ServiceError)(str(told.get("what")), str(told.get("hint", "")))
+    if not (isinstance(kind, type) and issubclass(kind, CatfishError)):
+        kind = ServiceError
+    raise kind(str(told.get("what")), str(told.get("hint", "")))
 
 
 def proof(token: str, nonce: str) -> str:
