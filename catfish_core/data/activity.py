@@ -46,7 +46,7 @@ def launch(ws: Workspace, name: str, arguments: list[str]) -> Path:
         _lock_file(log).unlink(missing_ok=True)
         with open(log.with_suffix(".txt"), "wb") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "catfish_core.data.library", *arguments, "--log", str(log)],
+                [sys.executable, "-m", "catfish_core.data.library", "--log", str(log), *arguments],
                 cwd=ROOT,
                 env={**os.environ, "CATFISH_HOME": str(ws.root)},
                 stdin=subprocess.DEVNULL,

@@ -133,19 +133,20 @@ def load(ws: Workspace, id: str) -> Dataset:
     folder = ws.datasets / id
     try:
         columns = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        rows = zip(columns["split"], columns["file"], columns["label"], columns["name"], strict=True)
-        gathered: dict[str, list[tuple[Path, int, str]]] = {split: [] for split in SPLITS}
-        photos = f"{folder / 'photos'}/"
-        for split, file, label, name in rows:
-            gathered[split].append((Path(photos + file), label, name))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return Dataset(about, {split: _split(columns, split, f"{folder / 'photos'}/") for split in SPLITS})
+    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
         raise _damaged(id) from error
-    return Dataset(about, {split: _split(found) for split, found in gathered.items()})
 
 
-def _split(found: list[tuple[Path, int, str]]) -> Split:
-    paths, labels, names = zip(*found, strict=True) if found else ((), (), ())
-    return Split(paths, labels, names)
+def _split(columns: dict[str, Any], split: str, photos: str) -> Split:
+    """The rows of `split`; column by column, because there may be hundreds of thousands."""
+    rows = [i for i, name in enumerate(columns["split"]) if name == split]
+    files, labels, names = columns["file"], columns["label"], columns["name"]
+    return Split(
+        tuple([Path(photos + files[i]) for i in rows]),
+        tuple([labels[i] for i in rows]),
+        tuple([names[i] for i in rows]),
+    )
 
 
 def prepare(ws: Workspace, id: str) -> Iterator[Preparing]:
@@ -295,7 +296,8 @@ def start_add(ws: Workspace, name: str, path: Path) -> Path:
     base = slug(name, "dataset")
     names = (base if n == 1 else f"{base}-{n}" for n in counting(1))
     free = next(n for n in names if n not in _BUILTIN and not activity.working(activity.log_path(ws, n)))
-    return activity.launch(ws, free, ["add", name, str(path.resolve())])
+    # The blank keeps a name that begins with a hyphen from being taken for an option.
+    return activity.launch(ws, free, ["add", f" {name}", str(path.resolve())])
 
 
 def main(arguments: list[str]) -> int:

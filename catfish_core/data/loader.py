@@ -148,7 +148,7 @@ class Batches:
             source = torch.Generator().manual_seed(mixed(self.seed, n))
             order = torch.randperm(self.samples, generator=source).tolist()
         starts = [k * self.batch_size for k in range(len(self))]
-        ends = [*starts[1:], self.samples]
+        ends = [*starts[1:], self.samples][: len(starts)]
         return [order[a:b] for a, b in zip(starts, ends, strict=True)]
 
     def _finished(self, pixels: Tensor, piece: Sequence[int], n: int) -> Tensor:

@@ -75,8 +75,8 @@ def write(folder: Path, seed: int = 0) -> Iterator[Preparing]:
     Other processes draw their share beside this one; whatever they leave undone is drawn here.
     """
     pages = _pages(folder, seed)
-    for path, _, _ in pages[:: len(pages) // 100]:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    for place in {path.parent for path, _, _ in pages}:
+        place.mkdir(parents=True, exist_ok=True)
     parts = min(4, os.cpu_count() or 1)
     with ExitStack() as ending:
         helpers = [ending.enter_context(_helper(folder, seed, part, parts)) for part in range(1, parts)]

@@ -1,5 +1,4 @@
 import errno
-import hashlib
 import json
 import os
 import subprocess
@@ -29,6 +28,11 @@ def finish(steps):
 
 def added(ws, source, name="mine"):
     return finish(library.add(ws, name, source))[1]
+
+
+def say(log, event):
+    with events.EventLog(log) as sink:
+        sink.append(event)
 
 
 def leftovers(ws):
@@ -194,8 +198,7 @@ def test_a_full_disk_while_importing(workspace, tiny_zip, monkeypatch):
     with pytest.raises(StorageError, match="disk is full") as caught:
         added(workspace, tiny_zip)
     assert caught.value.hint and leftovers(workspace) == []
-    monkeypatch.undo()
-    os.environ["CATFISH_HOME"] = str(workspace.root)
+    monkeypatch.setattr(Path, "write_bytes", written)
     assert added(workspace, tiny_zip).id == "mine"
 
 
@@ -236,7 +239,7 @@ def test_a_dataset_in_use_is_not_deleted(workspace, tiny_dataset):
     run = runs.create(workspace, RunConfig.model_validate({"data": {"dataset": tiny_dataset}}))
     with pytest.raises(DatasetError, match="is using this dataset"):
         library.delete(workspace, tiny_dataset)
-    events.EventLog(run.events_path).append(Failed(what="over"))
+    say(run.events_path, Failed(what="over"))
     library.delete(workspace, tiny_dataset)
     assert not library.is_ready(workspace, tiny_dataset)
 
@@ -252,9 +255,9 @@ def test_a_hundred_thousand_rows_load_at_once(workspace, tiny_dataset):
         "height": [480] * n,
     }
     (workspace.datasets / tiny_dataset / "index.json").write_text(json.dumps(columns))
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(library.load(workspace, tiny_dataset).splits["train"].paths) == n
-    assert time.perf_counter() - start < 2  # a quarter of a second on a quiet machine
+    assert time.process_time() - start < 1  # half that on two cores
 
 
 def test_preparing_the_real_photos_over_http(workspace, photos_zip, loopback, monkeypatch):
@@ -271,10 +274,7 @@ def test_preparing_the_real_photos_over_http(workspace, photos_zip, loopback, mo
     finish(library.prepare(workspace, "cats-vs-fish"))
     assert library.info(workspace, "cats-vs-fish").version == made.version
     assert len(loopback.requests) == 2, "what was downloaded is kept"
-    assert (
-        hashlib.sha256((workspace.downloads / "cats-vs-fish.zip").read_bytes()).digest()
-        == hashlib.sha256(content).digest()
-    )
+    assert (workspace.downloads / "cats-vs-fish.zip").read_bytes() == content
 
 
 def test_an_answer_that_is_no_zip_is_not_kept(workspace, loopback, monkeypatch, tiny_zip):
@@ -336,11 +336,11 @@ def wait(log: Path) -> list[events.Event]:
 
 
 def test_adding_in_a_process_of_its_own(workspace, tiny_zip):
-    log = library.start_add(workspace, "Mine", tiny_zip)
+    log = library.start_add(workspace, "-Mine", tiny_zip)
     assert activity.working(log)
     said = wait(log)
     assert said[-1].dataset == "mine" and isinstance(said[0], Preparing)
-    assert library.info(workspace, "mine").total == 40
+    assert library.info(workspace, "mine").name == "-Mine"
     assert not activity.working(log)
 
 
@@ -359,7 +359,7 @@ def test_preparing_twice_in_processes_of_their_own(workspace, tiny_zip, monkeypa
 
 def test_a_writer_that_died_is_not_waited_for(workspace):
     log = activity.log_path(workspace, "mine")
-    events.EventLog(log).append(Preparing(what="Reading"))
+    say(log, Preparing(what="Reading"))
     log.with_suffix(".lock").touch()
     assert not activity.working(log)
 

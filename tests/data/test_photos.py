@@ -1,4 +1,6 @@
+import contextlib
 import io
+import random
 import struct
 import zlib
 
@@ -26,10 +28,10 @@ def close(pixel, expected, within=12):
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1", "LA"])
 def test_every_kind_and_mode_becomes_eight_bit_rgb(kind, mode, encode):
-    image = corners().convert(mode)
+    image = corners().quantize(8) if mode == "P" else corners().convert(mode)
     try:
         content = encode(image, kind)
-    except OSError:
+    except (OSError, ValueError):
         pytest.skip(f"{kind} has no {mode}")
     photo = photos.open_photo(content)
     assert photo.mode == "RGB" and photo.size == (60, 40)
@@ -101,7 +103,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(("side", "megapixels"), [(10_000, "100"), (9_000, "81"), (60_000, "3600")])
-@pytest.mark.filterwarnings("default::PIL.Image.DecompressionBombWarning")
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_too_many_pixels_are_refused_from_the_header(side, megapixels):
     with pytest.raises(PhotoError) as caught:
         photos.open_photo(png_header(side, side), "poster.png")
@@ -134,8 +136,6 @@ def test_a_truncated_photo_is_refused(kind, encode, picture):
 
 
 def test_no_noise_of_any_byte_gets_past_as_another_error(encode, picture):
-    import random
-
     rng = random.Random(3)
     for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"):
         content = bytearray(encode(picture(size=(40, 30)), kind))
@@ -143,10 +143,8 @@ def test_no_noise_of_any_byte_gets_past_as_another_error(encode, picture):
             broken = bytearray(content)
             for _ in range(6):
                 broken[rng.randrange(len(broken))] = rng.randrange(256)
-            try:
+            with contextlib.suppress(PhotoError):
                 assert photos.open_photo(bytes(broken)).mode == "RGB"
-            except PhotoError:
-                pass
 
 
 def test_a_photo_that_went_away(tmp_path):

@@ -1,11 +1,14 @@
+import random
 import statistics
 import time
 
 import pytest
-from PIL import ImageChops, ImageStat
+from PIL import Image, ImageChops, ImageStat
 
 from catfish_core.data import library, sketchbook
 from catfish_core.data.drawing import cats, fish, scenes, things
+from catfish_core.data.drawing.look import choose
+from catfish_core.data.drawing.pen import Pen
 
 
 def test_the_same_number_is_the_same_drawing():
@@ -21,13 +24,6 @@ def test_any_size(size):
 
 
 def test_every_pose_place_and_thing_leaves_a_mark():
-    import random
-
-    from PIL import Image
-
-    from catfish_core.data.drawing.look import choose
-    from catfish_core.data.drawing.pen import Pen
-
     def drawn(paint):
         image = Image.new("RGB", (120, 120))
         paint(Pen(image, random.Random(1), (40, 40, 40), 0.02))
