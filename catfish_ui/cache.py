@@ -1,0 +1,98 @@
+"""Everything the pages remember between two looks.
+
+Keys are ids, versions and times of files: contents are never hashed by sampling, and what changes on disk is
+read again.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import streamlit as st
+from PIL import Image
+
+from catfish_core.data import library, photos, sketchbook
+from catfish_core.data.library import Dataset
+from catfish_core.errors import PhotoError
+from catfish_core.runs import Run
+from catfish_core.workspace import Workspace
+from catfish_ui.progress import RunLog
+
+
+def workspace() -> Workspace:
+    """The workspace of this server."""
+    return Workspace.default()
+
+
+def _changed(path: Path) -> int:
+    """When `path` was last written, in nanoseconds; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _log(path: str) -> RunLog:
+    return RunLog(Run(Path(path)))
+
+
+def run_log(run: Run) -> RunLog:
+    """The log of a run, shared by everybody who looks at it, so that each line is read once."""
+    return _log(str(run.path))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _dataset(root: str, id: str, changed: int) -> Dataset:
+    return library.load(Workspace(Path(root)), id)
+
+
+def dataset(ws: Workspace, id: str) -> Dataset:
+    """The photos of a dataset; raises DatasetError."""
+    return _dataset(str(ws.root), id, _changed(ws.datasets / id / "dataset.json"))
+
+
+@st.cache_data(max_entries=2000, show_spinner=False)
+def thumbnail(path: str, version: str, side: int = 200) -> bytes | None:
+    """A small JPEG of the photo at `path` in the dataset of that version; None where it cannot be read."""
+    try:
+        return photos.thumbnail(Path(path), side)
+    except (PhotoError, OSError):
+        return None
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def drawings() -> list[bytes]:
+    """Six pictures of Sketchbook for the first page, cats above fish."""
+    chosen: list[tuple[Literal["cat", "fish"], int]] = [
+        ("cat", 17),
+        ("cat", 3),
+        ("cat", 14),
+        ("fish", 0),
+        ("fish", 14),
+        ("fish", 22),
+    ]
+    return [_jpeg(sketchbook.draw(kind, seed, 240)) for kind, seed in chosen]
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _report(path: str, changed: int) -> dict[str, Any] | None:
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) and "confusion" in data and "predictions" in data else None
+
+
+def report(run: Run) -> dict[str, Any] | None:
+    """The test report of a run; None where there is none that can be read."""
+    return _report(str(run.report_path), _changed(run.report_path))

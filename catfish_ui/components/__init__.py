@@ -1,0 +1,107 @@
+"""Small pieces that run in the browser: charts, photo galleries, tables, answers with heatmaps.
+
+Each is an HTML shell, a style sheet and a script beside this file. What people named reaches the script as data
+and the page as text, never as HTML.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from catfish_ui.routes import PLOTLY_URL
+
+if TYPE_CHECKING:
+    from streamlit.components.v2.types import ComponentRenderer
+
+_HERE = Path(__file__).parent
+
+
+def _register(name: str, html: str, isolate_styles: bool = True) -> ComponentRenderer:
+    """The component called `name`; a newline keeps Streamlit from taking the text for a path."""
+    css, js = (f"{(_HERE / f'{name}.{kind}').read_text(encoding='utf-8')}\n" for kind in ("css", "js"))
+    return st.components.v2.component(
+        f"catfish_{name}", html=f"{html}\n", css=css, js=js, isolate_styles=isolate_styles
+    )
+
+
+_CHART = _register(
+    "chart",
+    '<div class="catfish-chart"><div class="plot" role="img"></div></div>',
+    isolate_styles=False,  # Plotly puts its own style sheet into the page, out of a shadow's reach
+)
+_GALLERY = _register("gallery", '<div class="gallery"></div>')
+_TABLE = _register("table", '<div class="wrap"><table><thead><tr></tr></thead><tbody></tbody></table></div>')
+
+
+def chart(figure: dict[str, Any], key: str, *, name: str = "", height: int = 250) -> None:
+    """A figure of charts.py, called `name` for screen readers; zoom and hidden traces stay while `key` does."""
+    data = {"name": name, "figure": figure, "height": height, "library": PLOTLY_URL, "revision": key}
+    _CHART(key=key, data=data)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A JPEG with a line or two below."""
+
+    jpeg: bytes
+    title: str = ""
+    note: str = ""
+
+
+def gallery(pictures: Sequence[Picture], key: str, *, side: int = 120) -> None:
+    """Pictures in a grid, each at least `side` pixels wide."""
+    items = [{"jpeg": b64encode(p.jpeg).decode(), "title": p.title, "note": p.note} for p in pictures]
+    _GALLERY(key=key, data={"items": items, "side": side})
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; numbers are set flush right."""
+
+    name: str
+    number: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: texts, or {"text", "note", "tone", "link"}; with `href` a click opens it."""
+
+    id: str
+    cells: Sequence[str | dict[str, Any]]
+    href: str | None = None
+
+
+@dataclass(frozen=True)
+class Clicked:
+    """The id of the row somebody has just opened, or wants removed."""
+
+    open: str | None
+    remove: str | None
+
+
+def table(
+    columns: Sequence[Column], rows: Sequence[Row], key: str, *, remove: str = "", cards: bool = False
+) -> Clicked:
+    """A table; `remove` labels a button at the end of each row, `cards` stacks the cells on a narrow screen."""
+    result = _TABLE(
+        key=key,
+        data={
+            "columns": [asdict(c) for c in columns],
+            "rows": [asdict(r) for r in rows],
+            "remove": remove,
+            "cards": cards,
+        },
+        on_open_change=_nothing,
+        on_remove_change=_nothing,
+    )
+    return Clicked(result.get("open"), result.get("remove"))
+
+
+def _nothing() -> None:
+    """A change is read from the result; Streamlit wants a callback to know its name."""

@@ -1,0 +1,43 @@
+"""Where errors surface: one plain sentence with the way out; the traceback goes to the log, never to a page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from catfish_core.errors import CatfishError
+from catfish_ui.text import plain
+
+_log = logging.getLogger("catfish")
+
+
+def show(error: CatfishError) -> None:
+    """`error` as its sentence, with the way out below."""
+    text = f"**{plain(error.what)}**"
+    st.error(f"{text}\n\n{plain(error.hint)}" if error.hint else text, icon=":material/sentiment_dissatisfied:")
+
+
+@contextmanager
+def page_guard() -> Iterator[None]:
+    """Shows a CatfishError raised inside; whatever else is raised goes on to `on_script_error`."""
+    try:
+        yield
+    except CatfishError as error:
+        show(error)
+
+
+def on_script_error(error: Exception) -> bool:
+    """What `st.App` calls for an exception that no guard caught, from pages, fragments and callbacks alike."""
+    if isinstance(error, CatfishError):
+        show(error)
+        return True
+    _log.error("A page failed", exc_info=error)
+    st.error(
+        "**Something went wrong that should not have.**\n\nReload the page. If it happens again, the terminal "
+        "that CatFish was started from has the details for a bug report. Your runs and photos are safe.",
+        icon=":material/sentiment_dissatisfied:",
+    )
+    return True

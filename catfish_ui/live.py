@@ -1,0 +1,159 @@
+"""The moving part of a run's page: how it stands, what the curves mean, the four curves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from catfish_core import runs
+from catfish_core.jobs import launcher
+from catfish_core.runs import Run, Status
+from catfish_ui import cache, charts, guard, places, reading, status
+from catfish_ui.components import chart
+from catfish_ui.progress import Progress
+from catfish_ui.text import duration, hits, percent, plain
+
+HEIGHT = 240  # pixels of a curve, and of what stands there before it
+BOXES = {"wait": st.info, "good": st.success, "warn": st.warning, "bad": st.error}
+ICONS = {
+    "wait": ":material/hourglass_empty:",
+    "good": ":material/trending_up:",
+    "warn": ":material/warning:",
+    "bad": ":material/trending_flat:",
+}
+
+
+def show(run: Run) -> Status:
+    """Draw the run as it is now; while it is active, again every second."""
+    now = runs.summary(run).status
+    active = now in runs.ACTIVE
+    st.fragment(_tick, run_every=1.0 if active else None)(run, active)
+    return now
+
+
+def _tick(run: Run, was_active: bool) -> None:
+    with guard.page_guard():
+        progress = cache.run_log(run).refresh()
+        now = runs.status(run, [progress.last] if progress.last else [])
+        if was_active and now not in runs.ACTIVE:
+            st.rerun()
+        with st.container(border=True, key="run_panel"):
+            _panel(run, now, progress)
+        meaning = _meaning(run, now, progress)
+        _curves(run, now, progress, meaning)
+
+
+def _panel(run: Run, now: Status, progress: Progress) -> None:
+    line = status.line(now, progress)
+    with st.container(horizontal=True, vertical_alignment="center", key="run_head"):
+        with st.container(gap="xxsmall", key="run_status"):
+            if now == "completed" and progress.tested:
+                _verdict(progress)
+            st.markdown(f"**{plain(line.text)}** {plain(line.hint)}".strip())
+        _buttons(run, now, progress)
+    if now in runs.ACTIVE:
+        st.progress(line.fraction)
+    _figures(now, progress)
+
+
+def _verdict(progress: Progress) -> None:
+    tested = progress.tested
+    assert tested is not None
+    st.subheader(f"{hits(tested.accuracy, tested.samples).capitalize()}", anchor=False)
+    low, high = percent(tested.low), percent(tested.high)
+    st.caption(
+        f"On other photos of this kind, expect between {low} and {high} to be right: with {tested.samples:,} test "
+        "photos, that is as exact as it gets (95 % confidence)."
+    )
+
+
+def _buttons(run: Run, now: Status, progress: Progress) -> None:
+    with st.container(horizontal=True, width="content", vertical_alignment="center"):
+        if now in runs.ACTIVE:
+            wished = now == "stopping" or run.stop_wished()
+            st.button(
+                "Stopping…" if wished else "Stop",
+                key="run_stop",
+                icon=":material/stop_circle:",
+                disabled=wished,
+                on_click=run.stop,
+                help="Ends the training within two seconds and keeps the best weights so far.",
+            )
+            return
+        unfinished = now in ("crashed", "stopped", "failed")
+        if unfinished and st.button("Go on", key="run_resume", icon=":material/play_circle:"):
+            launcher.launch(run)
+            st.rerun()
+        if run.model_path.exists() and st.button(
+            "Try it on a photo", key="run_predict", type="primary", icon=":material/add_a_photo:"
+        ):
+            places.go_to_predict(run.id)
+
+
+def _figures(now: Status, progress: Progress) -> None:
+    """Four numbers, in the same places whatever the state."""
+    best, batch, started = progress.best, progress.batch, progress.started
+    cells = st.columns(4)
+    epoch = f"{len(progress.epochs)} of {started.epochs}" if started else "–"
+    cells[0].metric("Epochs done", epoch, help="An epoch is one round through all training photos.")
+    cells[1].metric(
+        "Best on validation",
+        percent(best.best_val_accuracy) if best else "–",
+        help="Right answers on photos kept aside to check on while it learns.",
+    )
+    speed = f"{batch.images_per_second:,.0f} /s" if batch else "–"
+    cells[2].metric("Photos a second", speed, help="How fast it learns on this computer.")
+    if now in runs.ACTIVE:
+        left = progress.seconds_left
+        cells[3].metric("Time left", duration(left) if left is not None else "–", help="At the pace so far.")
+    else:
+        spent = sum(e.seconds for e in progress.epochs)
+        cells[3].metric("Time to train", duration(spent) if spent else "–")
+
+
+def _meaning(run: Run, now: Status, progress: Progress) -> reading.Reading:
+    planned = progress.started.epochs if progress.started else 0
+    classes = len(progress.started.classes) if progress.started else 2
+    meaning = reading.read(progress.epochs, planned, classes, now in runs.ACTIVE)
+    with st.container(key="run_reading"):
+        BOXES[meaning.mood](f"**What the curves mean.** {meaning.text}", icon=ICONS[meaning.mood])
+    return meaning
+
+
+def _curves(run: Run, now: Status, progress: Progress, meaning: reading.Reading) -> None:
+    epochs, waiting = progress.epochs, progress.batch is None
+    planned = progress.started.epochs if progress.started and now in runs.ACTIVE else max(1, len(epochs))
+    cells = [place for _ in range(2) for place in st.columns(2)]
+    drawn: list[tuple[str, str, dict[str, Any] | None]] = [
+        (
+            "Loss of each batch",
+            "How wrong it is on each handful of photos. It jumps about; the trend counts.",
+            None if waiting else charts.batch_loss(progress.loss, planned),
+        ),
+        (
+            "Loss of each epoch",
+            "How wrong it is after each round. Validation photos are never learned from.",
+            charts.losses(epochs, planned, meaning.overfitting) if epochs else None,
+        ),
+        (
+            "Accuracy",
+            "How many answers are right. The star marks the weights that are kept.",
+            charts.accuracies(epochs, planned) if epochs else None,
+        ),
+        (
+            "Learning rate",
+            "How big the steps are in which it learns.",
+            None if waiting else charts.learning_rate(progress.rate, planned),
+        ),
+    ]
+    for place, (title, about, figure) in zip(cells, drawn, strict=True):
+        with place, st.container(border=True, gap="xsmall"):
+            st.markdown(f"##### {title}")
+            st.caption(about)
+            if figure is not None:
+                chart(figure, f"{run.id}-{title}", name=title, height=HEIGHT)
+            elif now in runs.ACTIVE:
+                st.skeleton(HEIGHT)
+            else:
+                st.container(height=HEIGHT, border=False).caption("Nothing to draw: it ended before that.")

@@ -1,0 +1,107 @@
+"""What the test photos say about a finished run: who is taken for whom, class by class, and the worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from catfish_core.data.library import Split
+from catfish_core.errors import DatasetError
+from catfish_core.runs import Run
+from catfish_core.workspace import Workspace
+from catfish_ui import cache, charts
+from catfish_ui.components import Column, Picture, Row, chart, gallery, table
+from catfish_ui.text import percent
+
+WRONG = 12  # mistakes shown
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test photo that was taken for something else; `index` is its place in the test split."""
+
+    index: int
+    name: str
+    label: str
+    predicted: str
+    sure: float
+
+
+def mistakes(report: dict[str, Any], limit: int = WRONG) -> list[Mistake]:
+    """The wrong answers of a report, the surest first."""
+    classes = report["classes"]
+    found = [
+        Mistake(i, p["name"], _name(classes, p["label"]), _name(classes, p["predicted"]), max(p["probabilities"]))
+        for i, p in enumerate(report["predictions"])
+        if p["label"] != p["predicted"]
+    ]
+    return sorted(found, key=lambda m: m.sure, reverse=True)[:limit]
+
+
+def _name(classes: Sequence[str], label: int | str) -> str:
+    return classes[label] if isinstance(label, int) else label
+
+
+def show(ws: Workspace, run: Run, dataset: str) -> None:
+    """The report of `run`, where it has one."""
+    report = cache.report(run)
+    if report is None:
+        return
+    st.header("On photos it has never seen", anchor=False)
+    left, right = st.columns(2)
+    with left, st.container(border=True):
+        st.markdown("##### Who is taken for whom")
+        st.caption("Each row is a class as it really is, each column what the network said. The diagonal is right.")
+        height = min(560, 170 + 46 * max(3, len(report["classes"])))
+        chart(charts.confusion(report["confusion"], report["classes"]), f"{run.id}-confusion", height=height)
+    with right, st.container(border=True):
+        st.markdown("##### Class by class")
+        st.caption(
+            "Found: of the photos of this class, how many it recognised. Right when named: of the photos it called "
+            "so, how many were."
+        )
+        _per_class(report)
+    _wrong(ws, run, dataset, report)
+
+
+def _per_class(report: dict[str, Any]) -> None:
+    columns = [Column("Class"), Column("Photos", True), Column("Found", True), Column("Right when named", True)]
+    rows = [
+        Row(str(n), [c["name"], f"{c['support']:,}", percent(c["recall"]), percent(c["precision"])])
+        for n, c in enumerate(report["per_class"])
+    ]
+    with st.container(height=420 if len(rows) > 8 else "content", border=False):
+        table(columns, rows, "run_classes")
+
+
+def _wrong(ws: Workspace, run: Run, dataset: str, report: dict[str, Any]) -> None:
+    worst = mistakes(report)
+    st.markdown("##### Most confidently wrong")
+    if not worst:
+        st.caption("Not a single test photo was taken for something else.")
+        return
+    st.caption("Where it was surest and still wrong: often photos that would puzzle a person too.")
+    split = _test_split(ws, dataset, report)
+    if split is None:
+        st.caption("The photos are no longer here, so only their names can be shown.")
+        for m in worst:
+            st.text(f"{m.name}: says {m.predicted}, {percent(m.sure)} sure; really {m.label}")
+        return
+    shown = []
+    for m in worst:
+        jpeg = cache.thumbnail(str(split.paths[m.index]), report["classes"][0], 240)
+        if jpeg:
+            shown.append(Picture(jpeg, f"says {m.predicted}, {percent(m.sure)} sure", f"really {m.label}"))
+    gallery(shown, "run_wrong", side=140)
+
+
+def _test_split(ws: Workspace, dataset: str, report: dict[str, Any]) -> Split | None:
+    """The photos the report speaks of; None where they are gone or have changed since."""
+    try:
+        split = cache.dataset(ws, dataset).splits["test"]
+    except DatasetError:
+        return None
+    return split if list(split.names) == [p["name"] for p in report["predictions"]] else None

@@ -1,0 +1,101 @@
+"""How a run stands, in words.  [no streamlit]"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from catfish_core.events import Completed, Failed, Preparing, Stopped
+from catfish_core.runs import Status
+from catfish_ui.progress import Progress
+from catfish_ui.text import count, duration, listed
+
+
+@dataclass(frozen=True)
+class Word:
+    """A status as a badge shows it; the colour is one of Streamlit's names."""
+
+    text: str
+    color: str
+    icon: str
+
+
+WORDS: dict[Status, Word] = {
+    "queued": Word("starting", "gray", ":material/hourglass_top:"),
+    "running": Word("training", "orange", ":material/directions_run:"),
+    "stopping": Word("stopping", "orange", ":material/front_hand:"),
+    "completed": Word("done", "green", ":material/check_circle:"),
+    "stopped": Word("stopped", "gray", ":material/stop_circle:"),
+    "failed": Word("failed", "red", ":material/error:"),
+    "crashed": Word("interrupted", "red", ":material/power_off:"),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is going on: a sentence, what comes of it or what to do, and how far it is (0 to 1)."""
+
+    text: str
+    hint: str = ""
+    fraction: float = 0.0
+
+
+def line(status: Status, progress: Progress) -> Line:
+    """How the run stands, for the top of its page."""
+    if status in ("completed", "stopped", "failed", "crashed"):
+        return _ended(status, progress)
+    if status == "stopping":
+        return Line("Stopping. The best weights so far are kept.", fraction=_fraction(progress))
+    if isinstance(progress.last, Preparing) and progress.started is not None:
+        return Line(f"{progress.last.what}: photos it has never seen.", fraction=1.0)
+    if progress.started is None:
+        return _getting_ready(progress)
+    if progress.batch is None:
+        return Line("Everything is ready: the first photos are going through the network.")
+    epoch = min(progress.batch.epoch + 1, progress.started.epochs)
+    return Line(f"Training: epoch {epoch} of {progress.started.epochs}.", fraction=_fraction(progress))
+
+
+def _fraction(progress: Progress) -> float:
+    return min(1.0, progress.done / progress.started.epochs) if progress.started else 0.0
+
+
+def _getting_ready(progress: Progress) -> Line:
+    step = progress.preparing
+    if step is None or step.what == "Starting up":
+        return Line("Waking up: the training engine needs a few seconds to load.")
+    if not step.total:
+        return Line(f"Getting ready: {step.what}.")
+    amount = " ".join(filter(None, (f"{step.done:,} of {step.total:,}", step.unit)))
+    return Line(f"Getting ready: {step.what}, {amount}.", fraction=min(1.0, step.done / step.total))
+
+
+def _ended(status: Status, progress: Progress) -> Line:
+    ended = progress.ended
+    if isinstance(ended, Completed):
+        early = progress.early_stop
+        why = f" It stopped by itself after {count(early.patience, 'epoch')} without progress." if early else ""
+        return Line(
+            f"Done in {duration(ended.seconds)}.{why}", f"The weights of epoch {ended.best_epoch + 1} are kept.", 1
+        )
+    if isinstance(ended, Stopped):
+        kept = ended.kept_epoch
+        hint = "The weights it had then are kept." if kept is None else f"The weights of epoch {kept + 1} are kept."
+        return Line(f"Stopped in epoch {ended.epoch + 1}, as you asked.", hint, _fraction(progress))
+    if isinstance(ended, Failed):
+        return Line(ended.what, ended.hint, _fraction(progress))
+    epochs = len(progress.epochs)
+    hint = (
+        f"{count(epochs, 'epoch')} {'is' if epochs == 1 else 'are'} safe: “Go on” trains the rest."
+        if epochs
+        else "“Go on” starts it again with the same settings."
+    )
+    return Line(
+        "It was interrupted: the computer was switched off, or it ran out of memory.", hint, _fraction(progress)
+    )
+
+
+def photos(samples: dict[str, int]) -> str:
+    """“480 photos to learn from, 100 to check on, 100 for the test”."""
+    parts = [("train", "to learn from"), ("val", "to check on"), ("test", "for the test")]
+    return listed([f"{count(samples[key], 'photo') if key == 'train' else format(samples[key], ',')} {what}"
+                   for key, what in parts if samples.get(key)])  # fmt: skip

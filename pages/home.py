@@ -1,0 +1,54 @@
+"""Home: what this is, three steps, one button, and what was trained lately."""
+
+from datetime import datetime
+
+import streamlit as st
+
+from catfish_core import runs
+from catfish_core.config import RunConfig, TrainingConfig
+from catfish_core.jobs import launcher
+from catfish_core.serving import client
+from catfish_ui import cache, places, runs_table
+from catfish_ui.components import Picture, gallery
+
+FIRST = RunConfig(name="My first model", training=TrainingConfig(epochs=8))
+STEPS = (
+    (
+        "photo_library",
+        "Show it photos",
+        "A few hundred, sorted into folders by what is on them. Or ours, to begin with.",
+    ),
+    ("show_chart", "Watch it learn", "The curves move while it looks at them again and again. A minute is enough."),
+    ("center_focus_strong", "Ask it", "Drop a photo: it says what it sees, and shows where it looked."),
+)
+
+ws = cache.workspace()
+found = runs.listing(ws)
+
+words, drawing = st.columns([3, 2], gap="large", vertical_alignment="center")
+with words:
+    st.title("Teach your computer to tell cats from fish", anchor=False)
+    st.markdown(
+        "CatFish trains a neural network on photos, right here in your browser, and shows you what it learned. "
+        "No code, no account, and your photos never leave this computer."
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        start = st.button("Train your first model", key="home_train", type="primary", icon=":material/play_arrow:")
+        st.page_link(places.DATA, label="Use my own photos", icon=":material/add_photo_alternate:")
+    st.caption("It draws 600 cats and fish for itself, then learns from them: under a minute.")
+with drawing:
+    gallery([Picture(jpeg) for jpeg in cache.drawings()], "home_drawings", side=110)
+
+if start:
+    client.warm_up(ws)
+    places.go_to_run(launcher.submit(ws, FIRST).id)
+
+for place, (icon, title, text) in zip(st.columns(3), STEPS, strict=True):
+    with place, st.container(border=True, height="stretch"):
+        st.markdown(f"##### :primary[:material/{icon}:] {title}")
+        st.caption(text)
+
+if found:
+    st.header("Recent runs", anchor=False)
+    runs_table.show(ws, found[:5], "home_runs", datetime.now())
+    st.page_link(places.RUNS, label="All runs", icon=":material/arrow_forward:")
