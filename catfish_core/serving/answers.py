@@ -6,6 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ MAX_DRAWS = 36
 SIZES = range(8, 1025)  # px, as in a configuration
 
 _models = WarmModels()
-_slots = threading.BoundedSemaphore(max(2, (os.cpu_count() or 2) // 4))  # a large model must not hold up a small one
+# Two at least, so that a large model does not hold up a small one; kept, since torch's helpers belong to a thread.
+_workers = ThreadPoolExecutor(max(2, (os.cpu_count() or 2) // 4), "compute")
 _random = threading.Lock()  # torch has one random state; draws of two people must not mix
 _steps: TypeAdapter[tuple[AnyStep, ...]] = TypeAdapter(tuple[AnyStep, ...])
 
@@ -48,8 +50,9 @@ def _predict(workspace: Workspace, head: dict[str, Any], blobs: list[bytes]) -> 
     photos = [(str(name), blob) for name, blob in zip(head["names"], blobs, strict=True)]
     wish = {"layer": head.get("layer"), "target": head.get("target"), "heatmaps": head.get("heatmaps", True)}
     pictures: list[bytes] = []
-    with _models.use(runs.find(workspace, str(head["run"]))) as saved, _slots:
-        answers = [_plain(seen, tuple(saved.classes), pictures) for seen in look(saved, photos, **wish)]
+    with _models.use(runs.find(workspace, str(head["run"]))) as saved:
+        looks = _workers.submit(lambda: list(look(saved, photos, **wish))).result()
+    answers = [_plain(seen, saved.classes, pictures) for seen in looks]
     return {"answers": answers}, pictures
 
 
