@@ -12,6 +12,8 @@ from pathlib import Path
 
 from catfish_core.errors import storage_faults
 
+HOME = "CATFISH_HOME"  # the environment variable that names the workspace
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -22,7 +24,7 @@ class Workspace:
     @classmethod
     def default(cls) -> Workspace:
         """The folder named by CATFISH_HOME, or ~/.catfish."""
-        named = os.environ.get("CATFISH_HOME")
+        named = os.environ.get(HOME)
         return cls(Path(named).expanduser().resolve() if named else Path.home() / ".catfish")
 
     @property

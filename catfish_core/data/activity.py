@@ -6,10 +6,6 @@ beside the log, so that a writer that died without a last word is not waited for
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Generator
@@ -21,10 +17,10 @@ from filelock import FileLock, Timeout
 from catfish_core import events
 from catfish_core.errors import CatfishError, storage_faults
 from catfish_core.events import EventLog, Failed, Prepared, Preparing
-from catfish_core.workspace import Workspace
+from catfish_core.process import spawn
+from catfish_core.workspace import HOME, Workspace
 
 START_GRACE = 20.0  # seconds from launch to the lock
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def log_path(ws: Workspace, name: str) -> Path:
@@ -44,17 +40,9 @@ def launch(ws: Workspace, name: str, arguments: list[str]) -> Path:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")  # what an earlier try said is over
         _lock_file(log).unlink(missing_ok=True)
-        with open(log.with_suffix(".txt"), "wb") as output:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "catfish_core.data.library", "--log", str(log), *arguments],
-                cwd=ROOT,
-                env={**os.environ, "CATFISH_HOME": str(ws.root)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-    threading.Thread(target=child.wait, name="reap", daemon=True).start()  # or it would stay behind as a zombie
+        log.with_suffix(".txt").unlink(missing_ok=True)
+    arguments = ["--log", str(log), *arguments]
+    spawn("catfish_core.data.library", *arguments, log=log.with_suffix(".txt"), environment={HOME: str(ws.root)})
     return log
 
 

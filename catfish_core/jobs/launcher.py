@@ -7,7 +7,7 @@ import os
 from catfish_core import runs
 from catfish_core.config import RunConfig
 from catfish_core.errors import RunError, storage_faults
-from catfish_core.jobs.process import spawn
+from catfish_core.process import spawn
 from catfish_core.runs import Run
 from catfish_core.workspace import Workspace
 

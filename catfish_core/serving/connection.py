@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from catfish_core.errors import ServiceError, storage_faults
-from catfish_core.jobs.process import spawn
+from catfish_core.process import spawn
 from catfish_core.serving import address, wire
 from catfish_core.serving.address import Address
 from catfish_core.workspace import Workspace

@@ -140,10 +140,10 @@ def _step(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Loss) -> t
     state.optimizer.zero_grad(set_to_none=True)
     logits, auxiliary = split_outputs(state.model(images))
     loss = loss_fn(logits, labels)
-    total = loss + sum(
-        (AUX_WEIGHT * loss_fn(extra, labels) for extra in auxiliary), torch.zeros((), device=loss.device)
-    )
-    total.backward()
+    total = loss
+    for extra in auxiliary:
+        total = total + AUX_WEIGHT * loss_fn(extra, labels)
+    total.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
     return float(loss.item()), logits.detach()
 

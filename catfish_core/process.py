@@ -6,16 +6,19 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
-import catfish_core
 from catfish_core.errors import storage_faults
 
-_PROJECT = Path(catfish_core.__file__).resolve().parents[1]
+_PROJECT = Path(__file__).resolve().parents[1]
 
 
-def spawn(module: str, *arguments: str, log: Path) -> int:
-    """Run `python -m module arguments…` in a session of its own, its output appended to `log`; the pid."""
+def spawn(module: str, *arguments: str, log: Path, environment: Mapping[str, str] | None = None) -> int:
+    """Run `python -m module arguments…` in a session of its own, its output appended to `log`; the pid.
+
+    `environment` is added to this process's own. Raises StorageError where the log cannot be written.
+    """
     with storage_faults(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab") as output:
@@ -25,7 +28,7 @@ def spawn(module: str, *arguments: str, log: Path) -> int:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **(environment or {}), "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"},
             )
     threading.Thread(target=child.wait, name="reap", daemon=True).start()  # or it would stay behind as a zombie
     return child.pid
