@@ -5,12 +5,12 @@ import math
 
 import pytest
 import torch
-from catfish_core.models.build import AUX_WEIGHT
 from torch import nn
 
 from catfish_core.config import OptimizerConfig, RunConfig, ScheduleConfig, TrainingConfig
 from catfish_core.errors import RunError, TrainingError
 from catfish_core.events import BatchEnd, EarlyStop, EpochEnd
+from catfish_core.models.build import AUX_WEIGHT
 from catfish_core.training import checkpoint, loop, optim
 from catfish_core.training.loop import TrainState, fit
 
