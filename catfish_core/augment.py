@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from catfish_core.errors import ConfigError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -91,8 +93,9 @@ class RandomCrop(Step):
         room = side + 2 * self.padding
         if self.size > room and not self.pad_if_needed:
             raise ValueError(f"augment.RandomCrop.size: {self.size} px do not fit into a photo of {room} px")
-        _mirrorable("RandomCrop", self.padding_mode, self.padding, side)
-        _mirrorable("RandomCrop", self.padding_mode, max(0, self.size - room), room)
+        # added on each side in one go, so the mirror stands at the photo's own edge
+        added = self.padding + max(0, self.size - room)
+        _mirrorable("RandomCrop", self.padding_mode, added, side)
         return self.size
 
 
@@ -156,7 +159,7 @@ class RandomAffine(Step):
     translate: tuple[Chance, Chance] = Field(
         (0.1, 0.1), description="Largest shift sideways and up or down, as a part of the photo."
     )
-    scale: tuple[Annotated[float, Field(gt=0, le=4)], Annotated[float, Field(gt=0, le=4)]] = Field(
+    scale: tuple[Annotated[float, Field(ge=0.01, le=4)], Annotated[float, Field(ge=0.01, le=4)]] = Field(
         (0.9, 1.1), description="Size, from and to: 1 leaves it as it is."
     )
     shear: tuple[Annotated[float, Field(ge=-60, le=60)], Annotated[float, Field(ge=-60, le=60)]] = Field(
@@ -214,9 +217,11 @@ def build(steps: Sequence[AnyStep], size: int) -> Callable[[Tensor], Tensor] | N
     """The pipeline as a function of one photo, uint8 (3, size, size) → the same shape; None for no steps.
 
     It draws from torch's random state. Where a step changes the size, the end result is scaled back.
+    Raises ConfigError for a step that cannot take what the steps before it leave.
     """
     if not steps:
         return None
+    _check(steps, size)
     from catfish_core.torch_setup import v2
 
     transforms = [_transform(v2, step, size) for step in steps]
@@ -230,6 +235,15 @@ def build(steps: Sequence[AnyStep], size: int) -> Callable[[Tensor], Tensor] | N
         return back
 
     return augment
+
+
+def _check(steps: Sequence[AnyStep], side: int) -> None:
+    """Refuse in a sentence what torchvision would refuse in the middle of a run."""
+    try:
+        for step in steps:
+            side = step.side_after(side)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from error
 
 
 def _transform(v2: Any, step: AnyStep, size: int) -> Callable[[Tensor], Tensor]:
