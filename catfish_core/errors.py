@@ -94,4 +94,9 @@ def storage_faults(path: Path) -> Iterator[None]:
                 f"CatFish may not write to {path.parent}.",
                 "Change its permissions, or set CATFISH_HOME to a folder that you own.",
             ) from error
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise StorageError(
+                f"{path.name} could not be written: its folder {path.parent} is not there.",
+                "If it was moved or deleted, put it back; or set CATFISH_HOME to another folder.",
+            ) from error
         raise

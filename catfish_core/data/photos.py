@@ -155,11 +155,22 @@ def resized(image: Image.Image, size: int, mode: Literal["squash", "crop"] = "sq
     """
     if mode == "squash":
         return image.resize((size, size), Image.Resampling.BILINEAR)
+    image = _no_sliver(image)
     width, height = image.size
     short = min(width, height)
     scaled = image.resize((int(size * width / short), int(size * height / short)), Image.Resampling.BILINEAR)
     left, top = round((scaled.width - size) / 2), round((scaled.height - size) / 2)
     return scaled.crop((left, top, left + size, top + size))
+
+
+def _no_sliver(image: Image.Image) -> Image.Image:
+    """The middle of a photo that is much longer than wide: scaled up whole, a sliver would fill the memory."""
+    width, height = image.size
+    most = 8 * min(width, height)
+    if max(width, height) <= most:
+        return image
+    left, top = max(0, (width - most) // 2), max(0, (height - most) // 2)
+    return image.crop((left, top, left + min(width, most), top + min(height, most)))
 
 
 def thumbnail(source: Path | bytes, side: int = 160) -> bytes:

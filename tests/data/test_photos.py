@@ -167,3 +167,9 @@ def test_resizing_is_torchvisions(size, shape, picture):
     crop = v2.CenterCrop(size)(v2.Resize(size, antialias=True)(image))
     assert np.array_equal(photos.resized(image, size, "squash"), squash)
     assert np.array_equal(photos.resized(image, size, "crop"), crop)
+
+
+def test_a_sliver_is_cropped_before_it_is_scaled(picture):
+    """One pixel high and 60,000 wide: scaled up whole it would take gigabytes."""
+    sliver = picture(size=(60_000, 1))
+    assert photos.resized(sliver, 128, "crop").size == (128, 128)
