@@ -6,6 +6,7 @@ read again.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -18,6 +19,8 @@ from catfish_core.data import library, photos, sketchbook
 from catfish_core.data.library import Dataset
 from catfish_core.errors import PhotoError
 from catfish_core.runs import Run
+from catfish_core.serving import client
+from catfish_core.serving.client import Answer
 from catfish_core.workspace import Workspace
 from catfish_ui.progress import RunLog
 
@@ -62,6 +65,53 @@ def thumbnail(path: str, version: str, side: int = 200) -> bytes | None:
         return photos.thumbnail(Path(path), side)
     except (PhotoError, OSError):
         return None
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def shrunk(content: bytes, side: int = 240) -> bytes:
+    """A small JPEG of a photo for a page; raises PhotoError."""
+    return photos.thumbnail(content, side)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _augmented(root: str, digest: str, steps: str, size: int, seed: int, _photo: bytes) -> list[bytes]:
+    return client.augmented(Workspace(Path(root)), _photo, json.loads(steps), size, seed)
+
+
+def augmented(ws: Workspace, photo: bytes, steps: list[dict[str, Any]], size: int, seed: int) -> list[bytes]:
+    """Nine draws of `steps` from `photo`, as JPEG; raises CatfishError."""
+    digest = hashlib.sha256(photo).hexdigest()
+    return _augmented(str(ws.root), digest, json.dumps(steps), size, seed, photo)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _answers(
+    root: str, run: str, changed: int, digests: tuple[str, ...], layer: str | None, target: int | None,
+    _photos: list[tuple[str, bytes]],
+) -> list[Answer]:  # fmt: skip
+    return client.predict(Workspace(Path(root)), run, _photos, layer=layer, target=target)
+
+
+def answers(
+    ws: Workspace, run: Run, asked: list[tuple[str, bytes]], layer: str | None, target: int | None
+) -> list[Answer]:
+    """What the model of `run` says of the photos; asked of the service once for the same photos. CatfishError."""
+    digests = tuple(hashlib.sha256(content).hexdigest() + name for name, content in asked)
+    return _answers(str(ws.root), run.id, _changed(run.model_path), digests, layer, target, asked)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _classes(path: str, changed: int) -> list[str]:
+    try:
+        return [str(name) for name in json.loads(Path(path).read_text(encoding="utf-8"))["classes"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def classes(run: Run) -> list[str]:
+    """The classes a run's model tells apart; none where it has no model."""
+    path = run.path / "model.json"
+    return _classes(str(path), _changed(path))
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

@@ -94,22 +94,22 @@ def _buttons(run: Run, now: Status, progress: Progress) -> None:
 def _figures(now: Status, progress: Progress) -> None:
     """Four numbers, in the same places whatever the state."""
     best, batch, started = progress.best, progress.batch, progress.started
-    cells = st.columns(4)
+    cells = st.grid(4, min_column_width=140)
     epoch = f"{len(progress.epochs)} of {started.epochs}" if started else "–"
-    cells[0].metric("Epochs done", epoch, help="An epoch is one round through all training photos.")
-    cells[1].metric(
+    cells.metric("Epochs done", epoch, help="An epoch is one round through all training photos.")
+    cells.metric(
         "Best on validation",
         percent(best.best_val_accuracy) if best else "–",
         help="Right answers on photos kept aside to check on while it learns.",
     )
     speed = f"{batch.images_per_second:,.0f} /s" if batch else "–"
-    cells[2].metric("Photos a second", speed, help="How fast it learns on this computer.")
+    cells.metric("Photos a second", speed, help="How fast it learns on this computer.")
     if now in runs.ACTIVE:
         left = progress.seconds_left
-        cells[3].metric("Time left", duration(left) if left is not None else "–", help="At the pace so far.")
+        cells.metric("Time left", duration(left) if left is not None else "–", help="At the pace so far.")
     else:
         spent = sum(e.seconds for e in progress.epochs)
-        cells[3].metric("Time to train", duration(spent) if spent else "–")
+        cells.metric("Time to train", duration(spent) if spent else "–")
 
 
 def _meaning(run: Run, now: Status, progress: Progress) -> reading.Reading:

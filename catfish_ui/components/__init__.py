@@ -38,6 +38,8 @@ _CHART = _register(
 _GALLERY = _register("gallery", '<div class="gallery"></div>')
 _TABLE = _register("table", '<div class="wrap"><table><thead><tr></tr></thead><tbody></tbody></table></div>')
 
+_ANSWER = _register("answer", (_HERE / "answer.html").read_text(encoding="utf-8"))
+
 
 def chart(figure: dict[str, Any], key: str, *, name: str = "", height: int = 250) -> None:
     """A figure of charts.py, called `name` for screen readers; zoom and hidden traces stay while `key` does."""
@@ -101,6 +103,11 @@ def table(
         on_remove_change=_nothing,
     )
     return Clicked(result.get("open"), result.get("remove"))
+
+
+def answer(data: dict[str, Any], key: str) -> None:
+    """What the network says about one photo, as `answers.py` words it."""
+    _ANSWER(key=key, data=data)
 
 
 def _nothing() -> None:

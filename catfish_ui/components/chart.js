@@ -21,7 +21,7 @@ function resolved(value, style) {
     return name ? style.getPropertyValue(name[1]).trim() || "#888" : value;
   }
   if (Array.isArray(value)) {
-    return value.length && typeof value[0] === "number" ? value : value.map((item) => resolved(item, style));
+    return value.length > 50 && typeof value[0] === "number" ? value : value.map((item) => resolved(item, style));
   }
   if (value && typeof value === "object") {
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, resolved(item, style)]));

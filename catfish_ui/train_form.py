@@ -1,0 +1,235 @@
+"""The training form: widgets for a RunConfig, sensible values for each network, and the way back from a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from catfish_core import catalog, config
+from catfish_core.catalog import ARCHITECTURES, Arch
+from catfish_core.config import RunConfig
+from catfish_core.data import library
+from catfish_core.workspace import Workspace
+from catfish_ui import pipeline
+from catfish_ui.text import count, number, plain
+
+
+@dataclass(frozen=True)
+class Question:
+    """One setting: where it belongs, what it is called, what it means in a line, which answers there are.
+
+    With `options` it is a choice, with a whole `step` a whole number, else a number. `matters` says for which
+    optimizers or schedules it is asked at all; empty means always.
+    """
+
+    path: str
+    label: str
+    about: str
+    low: float = 0
+    high: float = 1
+    step: float = 1
+    options: tuple[str, ...] = ()
+    matters: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"train_{self.path}"
+
+
+COMMON = (
+    Question("training.epochs", "Epochs", "How often it sees every photo. More takes longer.", 1, 10_000),
+    Question("data.image_size", "Photo size", "Side of the square it sees, in pixels. More shows more.", 8, 1024),
+    Question("optimizer.lr", "Learning rate", "How big its steps are. Too big: it never settles.", 1e-7, 100.0, 1e-4),
+    Question("training.batch_size", "Batch size", "Photos it looks at before each step.", 1, 65_536),
+)
+MORE = (
+    Question("optimizer.name", "Optimizer", "The rule that turns errors into steps. Adam rarely disappoints.",
+             options=("sgd", "adagrad", "rmsprop", "adam", "adamw")),
+    Question("optimizer.momentum", "Momentum", "How much of the last step goes on into the next.",
+             0.0, 0.99, 0.05, matters=("sgd", "rmsprop")),
+    Question("schedule.kind", "Learning rate over time", "Smaller steps towards the end often settle better.",
+             options=("constant", "step", "cosine", "one_cycle", "plateau")),
+    Question("schedule.step_size", "Epochs between falls", "The rate falls each time after so many epochs.",
+             1, 10_000, matters=("step",)),
+    Question("schedule.gamma", "Falls to", "What the rate is multiplied by at each fall.",
+             0.01, 0.99, 0.05, matters=("step", "plateau")),
+    Question("schedule.patience", "Patience of the rate", "Epochs without progress before it falls.",
+             0, 1000, matters=("plateau",)),
+    Question("schedule.warmup", "Warm-up", "The part of the run in which the rate rises.",
+             0.01, 0.99, 0.05, matters=("one_cycle",)),
+    Question("training.patience", "Stop early after", "Epochs without a lower validation loss. 0: never.", 0, 10_000),
+    Question("optimizer.weight_decay", "Weight decay", "Pulls weights towards zero, against learning by heart.",
+             0.0, 10.0, 1e-4),
+    Question("training.loss", "Loss", "How wrongness is measured. Cross-entropy punishes confident errors.",
+             options=("cross_entropy", "mse")),
+    Question("training.label_smoothing", "Label smoothing", "Certainty taken off the true answer, to keep it modest.",
+             0.0, 0.99, 0.05),
+    Question("data.resize", "Photos that are not square", "How they become square.", options=("squash", "crop")),
+    Question("data.normalize", "Normalisation", "The mean and spread its pixel values are brought to.",
+             options=("model", "imagenet", "none")),
+    Question("training.seed", "Seed", "Where chance begins: the same seed gives the same run.", 0, 2**53 - 1),
+    Question("training.device", "Computed by", "A graphics card is many times faster, where there is one.",
+             options=("auto", "cpu", "cuda", "mps")),
+)  # fmt: skip
+CHOSEN = ("data.dataset", "model.arch", "model.pretrained", "model.frozen")  # asked in words of their own
+PATHS = (*CHOSEN, *(question.path for question in (*COMMON, *MORE)))
+WORDS = {
+    "squash": "Press the whole photo into the square",
+    "crop": "Cut out the middle",
+    "imagenet": "ImageNet's",
+    "model": "The network's own",
+    "none": "Plain 0 to 1",
+    "sgd": "SGD",
+    "adagrad": "Adagrad",
+    "rmsprop": "RMSprop",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "constant": "Constant",
+    "step": "Falls in steps",
+    "cosine": "Falls along a cosine",
+    "one_cycle": "Up and down once",
+    "plateau": "Falls when stuck",
+    "cross_entropy": "Cross-entropy",
+    "mse": "Squared error",
+    "auto": "The fastest there is",
+    "cpu": "Processor",
+    "cuda": "NVIDIA GPU",
+    "mps": "Apple GPU",
+}
+
+
+def begin() -> None:
+    """Fill the form at the first visit, and whenever a run or a dataset is handed over."""
+    if any(f"train_{path}" not in st.session_state for path in PATHS):
+        fill(RunConfig())
+    like = st.session_state.pop("train_like", None)
+    if like is not None:
+        fill(like)
+        pipeline.replace([step.model_dump(mode="json") for step in like.augment.steps])
+    if wanted := st.session_state.pop("train_with", None):
+        st.session_state["train_data.dataset"] = wanted
+
+
+def fill(values: RunConfig) -> None:
+    """Show `values` in the form."""
+    for path in PATHS:
+        section, field = path.split(".")
+        st.session_state[f"train_{path}"] = getattr(getattr(values, section), field)
+    st.session_state["train_training.patience"] = values.training.patience or 0
+    st.session_state["train_name"] = ""
+
+
+def suits() -> None:
+    """Take the values that suit the network just chosen."""
+    for path, value in sensible(catalog.arch(st.session_state["train_model.arch"])).items():
+        st.session_state[f"train_{path}"] = value
+
+
+def sensible(row: Arch) -> dict[str, Any]:
+    """Values that work for most photos: a network that knows ImageNet keeps it and trains its head only."""
+    knows = row.weights is not None
+    return {
+        "model.pretrained": knows,
+        "model.frozen": knows,
+        "data.image_size": max(128, row.min_size) if knows else row.native_size,
+        "data.normalize": "model",
+        "optimizer.name": "adam",
+        "optimizer.lr": 1e-3,
+        "training.epochs": 10,
+        "training.batch_size": 64 if row.parameters < 30 else 32,
+    }
+
+
+def collect(state: Mapping[str, Any], steps: list[dict[str, Any]]) -> RunConfig:
+    """The configuration the form describes; raises ConfigError for one that cannot be meant."""
+    data: dict[str, Any] = {"name": state.get("train_name") or "", "augment": {"steps": steps}}
+    for path in PATHS:
+        section, field = path.split(".")
+        data.setdefault(section, {})[field] = state[f"train_{path}"]
+    data["training"]["patience"] = data["training"]["patience"] or None
+    if not data["model"]["pretrained"]:
+        data["model"]["frozen"] = False  # the switch is hidden then
+    return config.parse(data)
+
+
+def photos(ws: Workspace) -> None:
+    """What it learns from."""
+    ready = {info.id: f"{info.name} · {count(info.total, 'photo')}" for info in library.listing(ws)}
+    for row in catalog.BUILTIN_DATASETS:
+        wait = f"downloads {row.megabytes} MB first" if row.megabytes else "drawn in a few seconds"
+        ready.setdefault(row.id, f"{row.name} · {wait}")
+    if st.session_state["train_data.dataset"] not in ready:
+        st.session_state["train_data.dataset"] = next(iter(ready))
+    _select("data.dataset", "Photos", ready)
+    st.caption("The Data page shows them, and adds your own.")
+
+
+def network() -> None:
+    """Which network, and what it knows already."""
+    names = {row.id: f"{row.name} · {number(row.parameters * 1e6)} parameters" for row in ARCHITECTURES}
+    _select("model.arch", "Network", names, on_change=suits)
+    row = catalog.arch(st.session_state["train_model.arch"])
+    st.caption(f"{row.about} From {row.year}. A parameter is a number that training adjusts.")
+    if row.weights is None:
+        st.session_state["train_model.pretrained"] = False
+        return
+    st.toggle("Start from ImageNet", key="train_model.pretrained", persist_state="session")
+    where = "come with CatFish" if row.bundled else "are downloaded once, when training starts"
+    st.caption(f"It has already seen a million photos. Its weights {where}.")
+    if st.session_state["train_model.pretrained"]:
+        st.toggle("Keep what it knows", key="train_model.frozen", persist_state="session")
+        st.caption("Only a small new head learns: quick, and enough for most photos.")
+
+
+def ask(questions: Sequence[Question]) -> None:
+    """The questions that matter, side by side, each with its sentence."""
+    state = st.session_state
+    chosen = (state["train_optimizer.name"], state["train_schedule.kind"])
+    cells = st.grid(2, min_column_width=230, gap=("small", "medium"))
+    for question in questions:
+        if question.matters and not set(question.matters) & set(chosen):
+            continue
+        with cells.cell():
+            if question.options:
+                _select(question.path, question.label, {option: WORDS[option] for option in question.options})
+            else:
+                _number(question)
+            st.caption(question.about)
+
+
+def _select(path: str, label: str, options: Mapping[str, str], on_change: Callable[[], None] | None = None) -> None:
+    st.selectbox(
+        label,
+        list(options),
+        format_func=lambda option: options[option],
+        key=f"train_{path}",
+        on_change=on_change,
+        persist_state="session",
+    )
+
+
+def _number(question: Question) -> None:
+    whole = isinstance(question.step, int)
+    st.number_input(
+        question.label,
+        question.low,
+        question.high,
+        step=question.step,
+        format="%d" if whole else "%g",
+        key=question.key,
+        persist_state="session",
+    )
+
+
+def summary(ws: Workspace, wanted: RunConfig) -> str:
+    """What pressing Train will do, in a sentence of Markdown."""
+    row = catalog.arch(wanted.model.arch)
+    epochs = "once" if wanted.training.epochs == 1 else f"{wanted.training.epochs:,} times"
+    photos = "its training photos"
+    if library.is_ready(ws, wanted.data.dataset):
+        photos = count(sum(library.info(ws, wanted.data.dataset).counts["train"]), "training photo")
+    at_a_time = count(wanted.training.batch_size, "photo")
+    return f"**{plain(row.name)}** will look at {photos} {epochs}, {at_a_time} at a time."
