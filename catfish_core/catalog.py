@@ -25,6 +25,7 @@ class Arch:
     shows input gradients instead). `native_size` is the side of the photos the pretrained weights saw,
     `min_size` the smallest side the layers can take, both in pixels. `parameters` is the count with 1,000
     classes (the published figure), in millions. `weights` names what the source calls its ImageNet weights.
+    `batch_norm` says that it compares the photos of a batch and cannot learn from one alone.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Arch:
     parameters: float = 0.0
     weights: str | None = None
     bundled: bool = False
+    batch_norm: bool = True
     mean: Statistics = IMAGENET_MEAN
     std: Statistics = IMAGENET_STD
 
@@ -49,13 +51,14 @@ ARCHITECTURES: tuple[Arch, ...] = (
     Arch(
         "simple_net", "SimpleNet", "Course", 2019, "catfish",
         "Three fully connected layers. Sees pixels, not shapes: the baseline everything else must beat.",
-        head="fc3", stages=("fc1", "fc2"), cam_layer=None, native_size=64, min_size=8, parameters=1.09,
+        head="fc3", stages=("fc1", "fc2"), cam_layer=None, native_size=64, min_size=8,
+        batch_norm=False, parameters=1.09,
     ),
     Arch(
         "simple_cnn", "SimpleCNN", "Course", 2019, "catfish",
         "Three convolutions and a small head. Learns edges, fur and fins in a minute on any laptop.",
         head="classifier", stages=("conv1", "conv2", "conv3"), cam_layer="conv3",
-        native_size=64, min_size=8, parameters=0.48,
+        native_size=64, min_size=8, batch_norm=False, parameters=0.48,
     ),
     Arch(
         "efficientnet_lite0", "EfficientNet-Lite0", "EfficientNet", 2020, "timm",
@@ -110,7 +113,7 @@ ARCHITECTURES: tuple[Arch, ...] = (
         "squeezenet1_1", "SqueezeNet 1.1", "SqueezeNet", 2016, "torchvision",
         "AlexNet's accuracy with fifty times fewer parameters.",
         head="classifier", stages=tuple(f"features.{i}" for i in (0, 3, 4, 6, 7, 9, 10, 11, 12)),
-        cam_layer="features.12", parameters=1.24, weights="IMAGENET1K_V1",
+        cam_layer="features.12", batch_norm=False, parameters=1.24, weights="IMAGENET1K_V1",
     ),
     Arch(
         "densenet121", "DenseNet-121", "DenseNet", 2016, "torchvision",
@@ -139,19 +142,19 @@ ARCHITECTURES: tuple[Arch, ...] = (
         "convnext_tiny", "ConvNeXt-Tiny", "ConvNeXt", 2022, "torchvision",
         "A convolutional network rebuilt with what transformers taught.",
         head="classifier", stages=tuple(f"features.{i}" for i in range(8)), cam_layer="features.7",
-        parameters=28.59, weights="IMAGENET1K_V1",
+        batch_norm=False, parameters=28.59, weights="IMAGENET1K_V1",
     ),
     Arch(
         "vgg16", "VGG-16", "VGG", 2014, "torchvision",
         "Plain and huge: 138 million numbers, most of them in two fully connected layers.",
         head="classifier", stages=tuple(f"features.{i}" for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)),
-        cam_layer="features.29", parameters=138.36, weights="IMAGENET1K_V1",
+        cam_layer="features.29", batch_norm=False, parameters=138.36, weights="IMAGENET1K_V1",
     ),
     Arch(
         "alexnet", "AlexNet", "AlexNet", 2012, "torchvision",
         "The network that started it all.",
         head="classifier", stages=tuple(f"features.{i}" for i in (0, 3, 6, 8, 10)), cam_layer="features.11",
-        min_size=63, parameters=61.10, weights="IMAGENET1K_V1",
+        min_size=63, batch_norm=False, parameters=61.10, weights="IMAGENET1K_V1",
     ),
     Arch(
         "nasnetalarge", "NASNet-A-Large", "NASNet", 2017, "timm",

@@ -41,6 +41,7 @@ def test_defaults_are_valid_and_frozen():
         ("training.epoch=3", ["training.epoch ", "not a field", "epochs"]),
         ("training.epochs", ["training.epochs", "section.field=value"]),
         ('augment.steps=[{"kind":"RandomCrop","size":99}]', ["99 px", "64 px"]),
+        ('augment.steps=[{"kind":"Pad","padding":500},{"kind":"Pad","padding":500}]', ["2064 px", "2048"]),
         ('augment.steps=[{"kind":"Sparkle"}]', ["Sparkle", "ColorJitter"]),
         ('augment.steps=[{"kind":"Pad","padding":-1}]', ["padding", "-1"]),
         ('augment.steps=[{"kind":"RandomRotation","degrees":[20,10]}]', ["degrees", "20", "10"]),
@@ -57,6 +58,12 @@ def test_what_cannot_be_meant_is_refused_by_name(setting, words):
 def test_a_network_that_needs_larger_photos_says_how_large():
     with pytest.raises(ConfigError, match="AlexNet needs photos of at least 63 px, got 32"):
         config.with_settings(RunConfig(), ["model.arch=alexnet", "data.image_size=32"])
+
+
+def test_one_photo_at_a_time_is_refused_where_photos_are_compared():
+    config.with_settings(RunConfig(), ["training.batch_size=1"])
+    with pytest.raises(ConfigError, match="ResNet-18 compares photos"):
+        config.with_settings(RunConfig(), ["model.arch=resnet18", "training.batch_size=1"])
 
 
 def test_settings_reach_every_section():

@@ -32,6 +32,8 @@ def test_the_row_tells_the_truth(id):
     names = {name for name, _ in network.named_modules()}
     for part in (arch.head, *arch.stages, arch.cam_layer):
         assert part is None or part in names
+    normed = any(isinstance(part, nn.BatchNorm2d) for part in network.modules())
+    assert arch.batch_norm is normed
     extra = [p for name, p in network.named_parameters() if name.startswith(("aux1", "aux2"))]
     published = sum(p.numel() for p in network.parameters()) - sum(p.numel() for p in extra)
     if id == "simple_net":
