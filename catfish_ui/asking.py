@@ -39,9 +39,9 @@ def _run(usable: Mapping[str, Summary], now: datetime) -> str:
     def title(id: str) -> str:
         return f"{shorten(usable[id].title, 40)} · {ago(usable[id].created, now)}"
 
-    return st.selectbox(
-        "Network", list(usable), format_func=title, key="predict_run", help="Any run that kept weights."
-    )
+    ids = list(usable)
+    chosen = st.selectbox("Network", ids, format_func=title, key="predict_run", help="Any run that kept weights.")
+    return ids[0] if chosen is None else chosen
 
 
 def _target(summary: Summary) -> int | None:

@@ -192,7 +192,7 @@ def ask(questions: Sequence[Question]) -> None:
     for question in questions:
         if question.matters and not set(question.matters) & set(chosen):
             continue
-        with cells.cell():
+        with cells.cell(), st.container(gap="xxsmall"):
             if question.options:
                 _select(question.path, question.label, {option: WORDS[option] for option in question.options})
             else:

@@ -56,10 +56,14 @@ with right, st.container(border=True, gap="small"):
         if st.button("Draw again", key="augment_again", icon=":material/casino:"):
             st.session_state["augment_seed"] = st.session_state.get("augment_seed", 0) + 1
     seed = st.session_state.get("augment_seed", 0)
-    with st.spinner("Drawing nine of them…", show_time=False):
-        draws = cache.augmented(ws, photo.content, steps, int(size or 128), seed)
-    original = Picture(cache.shrunk(photo.content), "original", photo.title)
-    gallery([original, *(Picture(jpeg, f"draw {n}") for n, jpeg in enumerate(draws, 1))], "augment_draws", side=105)
+    draws = []
+    if steps:
+        with st.spinner("Drawing nine of them…", show_time=False):
+            draws = cache.augmented(ws, photo.content, steps, int(size or 128), seed)
+    original = Picture(cache.shrunk(photo.content), "original")
+    gallery([original, *(Picture(jpeg, f"draw {n}") for n, jpeg in enumerate(draws, 1))], "augment_draws", side=84)
+    if not steps:
+        st.caption("Nine draws of it appear beside the original once there is a change to make.")
 
 if steps:
     names = ", ".join(spoken(step["kind"]).lower() for step in steps)

@@ -15,11 +15,15 @@ FIRST = RunConfig(name="My first model", training=TrainingConfig(epochs=8))
 STEPS = (
     (
         "photo_library",
-        "Show it photos",
+        "1. Show it photos",
         "A few hundred, sorted into folders by what is on them. Or ours, to begin with.",
     ),
-    ("show_chart", "Watch it learn", "The curves move while it looks at them again and again. A minute is enough."),
-    ("center_focus_strong", "Ask it", "Drop a photo: it says what it sees, and shows where it looked."),
+    (
+        "show_chart",
+        "2. Watch it learn",
+        "The curves move while it looks at them again and again. A minute is enough.",
+    ),
+    ("center_focus_strong", "3. Ask it", "Drop a photo: it says what it sees, and shows where it looked."),
 )
 
 ws = cache.workspace()
@@ -44,7 +48,7 @@ if start:
     places.go_to_run(launcher.submit(ws, FIRST).id)
 
 for place, (icon, title, text) in zip(st.columns(3), STEPS, strict=True):
-    with place, st.container(border=True, height="stretch"):
+    with place, st.container(border=True, height="stretch", gap="xsmall"):
         st.markdown(f"##### :primary[:material/{icon}:] {title}")
         st.caption(text)
 

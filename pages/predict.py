@@ -17,6 +17,7 @@ ws = cache.workspace()
 client.warm_up(ws)
 
 st.title("What does it see?", anchor=False)
+st.markdown("Give a trained network a photo it has never seen: it names what it sees, and shows where it looked.")
 usable = {each.run.id: each for each in runs.listing(ws) if each.config and cache.classes(each.run)}
 if not usable:
     with st.container(border=True, gap="small", key="predict_empty"):
@@ -34,6 +35,7 @@ uploads = st.file_uploader(
     sorted(suffix[1:] for suffix in SUFFIXES),
     accept_multiple_files=True,
     key="predict_upload",
+    max_upload_size=128,
 )
 photos = [(upload.name, upload.getvalue()) for upload in uploads]
 truths: list[str | None] = [None] * len(photos)
