@@ -7,6 +7,7 @@ pages draw their widgets from the same fields. `build` is the only function that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil, sqrt
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,6 +17,7 @@ from catfish_core.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
+MAX_SIDE = 2048  # px, of a photo between two steps: twenty frames in a row must not eat the memory
 Interpolation = Literal["nearest", "bilinear"]
 PaddingMode = Literal["constant", "edge", "reflect", "symmetric"]
 Chance = Annotated[float, Field(ge=0, le=1)]
@@ -30,8 +32,11 @@ class Step(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    def side_after(self, side: int) -> int:
-        """The side in pixels of what becomes of a square of `side`; ValueError where this step cannot take it."""
+    def side_after(self, side: int, image_size: int) -> int:
+        """The side in pixels of what becomes of a square of `side` in a pipeline for photos of `image_size`.
+
+        Where it depends on the draw, the smallest. Raises ValueError where this step cannot take the square.
+        """
         return side
 
 
@@ -88,7 +93,7 @@ class RandomCrop(Step):
     padding_mode: PaddingMode = Field("constant", description="What the added pixels show.")
     fill: int = FILL
 
-    def side_after(self, side: int) -> int:
+    def side_after(self, side: int, image_size: int) -> int:
         """The size of the cut; ValueError where it does not fit into the photo."""
         room = side + 2 * self.padding
         if self.size > room and not self.pad_if_needed:
@@ -117,6 +122,12 @@ class RandomResizedCrop(Step):
         _ordered("ratio", self.ratio)
         return self
 
+    def side_after(self, side: int, image_size: int) -> int:
+        """The image size, whatever came in; ValueError where the narrowest cut would be thinner than a pixel."""
+        if round(min(side * self.ratio[1], side / self.ratio[0])) < 1:
+            raise ValueError(f"augment.RandomResizedCrop.ratio: too narrow for a photo of {side} px")
+        return image_size
+
 
 class RandomRotation(Step):
     """Tilts the photo by a random angle."""
@@ -143,7 +154,7 @@ class Pad(Step):
     padding_mode: PaddingMode = Field("constant", description="What the frame shows.")
     fill: int = FILL
 
-    def side_after(self, side: int) -> int:
+    def side_after(self, side: int, image_size: int) -> int:
         """The side with the frame on both ends."""
         _mirrorable("Pad", self.padding_mode, self.padding, side)
         return side + 2 * self.padding
@@ -213,6 +224,17 @@ def recommended() -> tuple[AnyStep, ...]:
     )
 
 
+def check(steps: Sequence[AnyStep], size: int) -> None:
+    """Raise ValueError, in a sentence, for what torchvision would refuse in the middle of a run on `size` px."""
+    least = most = size  # sides of the smallest and the largest square that the draws can make
+    for step in steps:
+        least, most = step.side_after(least, size), step.side_after(most, size)
+        if isinstance(step, RandomRotation) and step.expand:
+            most = ceil(most * sqrt(2)) + 2  # the diagonal; torchvision rounds both ends outward
+        if most > MAX_SIDE:
+            raise ValueError(f"augment.{step.kind}: photos would grow to {most} px; the limit is {MAX_SIDE}")
+
+
 def build(steps: Sequence[AnyStep], size: int) -> Callable[[Tensor], Tensor] | None:
     """The pipeline as a function of one photo, uint8 (3, size, size) → the same shape; None for no steps.
 
@@ -221,7 +243,10 @@ def build(steps: Sequence[AnyStep], size: int) -> Callable[[Tensor], Tensor] | N
     """
     if not steps:
         return None
-    _check(steps, size)
+    try:
+        check(steps, size)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from error
     from catfish_core.torch_setup import v2
 
     transforms = [_transform(v2, step, size) for step in steps]
@@ -235,15 +260,6 @@ def build(steps: Sequence[AnyStep], size: int) -> Callable[[Tensor], Tensor] | N
         return back
 
     return augment
-
-
-def _check(steps: Sequence[AnyStep], side: int) -> None:
-    """Refuse in a sentence what torchvision would refuse in the middle of a run."""
-    try:
-        for step in steps:
-            side = step.side_after(side)
-    except ValueError as error:
-        raise ConfigError(f"{error}.") from error
 
 
 def _transform(v2: Any, step: AnyStep, size: int) -> Callable[[Tensor], Tensor]:
@@ -270,5 +286,5 @@ def preview(pixels: Tensor, steps: Sequence[AnyStep], seed: int, count: int = 9)
     if augment is None:
         return [pixels] * count
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach the devices' states too
         return [augment(pixels) for _ in range(count)]

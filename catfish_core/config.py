@@ -9,12 +9,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from catfish_core import catalog
+from catfish_core import augment, catalog
 from catfish_core.augment import AnyStep
 from catfish_core.errors import ConfigError
 
 SCHEMA_VERSION: Literal[1] = 1
-MAX_SIDE = 2048  # px, of a photo between two augmentations
 
 
 class Section(BaseModel):
@@ -128,10 +127,7 @@ class RunConfig(Section):
             raise ValueError(f"data.image_size: {row.name} needs photos of at least {row.min_size} px, got {size}")
         if self.training.batch_size == 1 and row.batch_norm:
             raise ValueError(f"training.batch_size: {row.name} compares photos of a batch, so it needs at least 2")
-        for step in self.augment.steps:
-            size = step.side_after(size)
-            if size > MAX_SIDE:
-                raise ValueError(f"augment.{step.kind}: photos would grow to {size} px; the limit is {MAX_SIDE}")
+        augment.check(self.augment.steps, size)
         return self
 
     @property

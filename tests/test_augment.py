@@ -128,6 +128,56 @@ def test_a_configuration_is_refused_exactly_where_a_run_would_break(size):
         assert accepted([step], size) is runs, f"{step!r} on {size} px: torchvision {'runs' if runs else 'refuses'}"
 
 
+def reflected(padding):
+    return A.Pad(padding=padding, padding_mode="reflect")
+
+
+@pytest.mark.parametrize(
+    ("steps", "fits"),
+    [
+        ([A.RandomCrop(size=4), reflected(7)], False),  # what an earlier step leaves is what a later one gets
+        ([A.RandomCrop(size=4), A.RandomResizedCrop(), reflected(7)], True),  # scaled back to 16 px in between
+        ([A.Pad(padding=40), A.RandomResizedCrop(), reflected(16)], False),
+        ([A.Pad(padding=40), A.RandomResizedCrop(), A.RandomCrop(size=30)], False),
+        ([A.RandomCrop(size=4), A.RandomResizedCrop(ratio=(0.1, 0.1))], False),  # 4 px × 0.1: less than a pixel
+        ([A.RandomCrop(size=4), A.RandomResizedCrop(ratio=(10, 10))], False),
+        ([A.RandomRotation(degrees=(0, 90), expand=True), reflected(15)], True),
+    ],
+)
+def test_what_earlier_steps_leave_is_what_counts(steps, fits, photo):
+    """Against torchvision itself again: with the checks out of the way, what is refused does break."""
+    from catfish_core.torch_setup import v2
+
+    assert accepted(steps) is fits
+    pixels, broke = photo, False
+    try:
+        for step in steps:
+            pixels = A._transform(v2, step, SIZE)(pixels)
+    except (RuntimeError, ValueError, IndexError):
+        broke = True
+    assert broke is not fits
+    if fits:
+        assert draw(steps, photo).shape == photo.shape
+
+
+@pytest.mark.parametrize("step", [A.Pad(padding=512), A.RandomRotation(expand=True)], ids=lambda step: step.kind)
+def test_a_photo_cannot_grow_until_the_memory_is_full(step):
+    """Neither in a run nor in a preview; a rotated photo grows as far as its diagonal."""
+    assert accepted([step], 1024) and not accepted([step] * 20, 64)
+    with pytest.raises(ConfigError, match=f"{step.kind}: photos would grow to .* px; the limit is {A.MAX_SIDE}"):
+        A.build([step] * 20, 64)
+
+
+def test_a_rotated_photo_grows_no_further_than_was_reckoned():
+    from catfish_core.torch_setup import v2
+
+    for size in (8, 15, 16, 33):
+        flat = torch.zeros(3, size, size, dtype=torch.uint8)
+        for degrees in range(-180, 181, 5):
+            turned = A._transform(v2, A.RandomRotation(degrees=(degrees, degrees), expand=True), size)(flat)
+            assert size <= turned.shape[1] == turned.shape[2] <= size * 2**0.5 + 2
+
+
 UNFIT = [A.Pad(padding=SIZE, padding_mode="reflect"), A.RandomCrop(size=SIZE + 1)]
 
 
@@ -146,6 +196,14 @@ def test_a_scale_too_small_for_a_float_is_refused():
 def test_no_steps_make_no_pipeline(photo):
     assert A.build([], SIZE) is None
     assert all(torch.equal(one, photo) for one in A.preview(photo, [], seed=0))
+
+
+def test_a_preview_leaves_the_random_state_of_other_devices_alone(photo, monkeypatch):
+    """torch.manual_seed seeds every device there is, and nothing would put those back."""
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    A.preview(photo, A.recommended(), seed=7)
+    assert seeded == []
 
 
 def test_a_preview_has_nine_different_draws_and_leaves_the_random_state_alone(photo):
