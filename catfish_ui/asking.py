@@ -46,15 +46,14 @@ def _run(usable: Mapping[str, Summary], now: datetime) -> str:
 
 def _target(summary: Summary) -> int | None:
     classes = cache.classes(summary.run)
-    options: list[int | None] = [None, *range(len(classes))]
-    chosen: int | None = st.selectbox(
+    chosen = st.selectbox(
         "Heatmap for",
-        options,
-        format_func=lambda n: "whatever it says" if n is None else shorten(classes[n], 30),
+        range(-1, len(classes)),
+        format_func=lambda n: "whatever it says" if n < 0 else shorten(classes[n], 30),
         key=f"predict_target_{summary.run.id}",
         help="The class whose traces in the photo are shown.",
     )
-    return chosen
+    return None if chosen is None or chosen < 0 else chosen
 
 
 def _layer(summary: Summary) -> str | None:
@@ -62,11 +61,12 @@ def _layer(summary: Summary) -> str | None:
     row = catalog.arch(summary.config.model.arch)
     layers = list(dict.fromkeys((*row.stages, row.cam_layer))) if row.cam_layer else []
     usual = f"{row.cam_layer} (usual)" if row.cam_layer else "has no layers to choose"
-    return st.selectbox(
+    chosen = st.selectbox(
         "Looking into layer",
-        [None, *(name for name in reversed(layers) if name != row.cam_layer)],
-        format_func=lambda name: usual if name is None else str(name),
+        ["", *(str(name) for name in reversed(layers) if name != row.cam_layer)],
+        format_func=lambda name: name or usual,
         key=f"predict_layer_{summary.run.id}",
         disabled=not layers,
         help="The first layers see edges and colours, the last ones see things.",
     )
+    return chosen or None

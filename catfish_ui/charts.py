@@ -77,23 +77,19 @@ def accuracies(epochs: Sequence[EpochEnd], planned: int) -> Figure:
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
     """What each class was taken for: rows are the truth, columns the answers, shades the part of the row."""
     shares = [[value / sum(row) if sum(row) else 0.0 for value in row] for row in matrix]
+    places = list(range(len(classes)))
     names = [label(name, 18) for name in classes]
-    places = list(range(len(names)))
     heat: Figure = {
         "type": "heatmap", "z": shares, "x": places, "y": places, "customdata": [list(row) for row in matrix],
         "zmin": 0, "zmax": 1, "showscale": False, "xgap": 2, "ygap": 2,
         "colorscale": [[0, "var(--st-secondary-background-color)"], [1, FISH]],
         "hovertemplate": "%{customdata} photos of %{y}<br>taken for %{x}<extra></extra>",
     }  # fmt: skip
-    few = len(names) <= 12
-    axis = {
-        "tickvals": places if few else None, "ticktext": names if few else None, "showgrid": False,
-        "showticklabels": few, "zeroline": False, "fixedrange": few, "constrain": "domain",
-    }  # fmt: skip
+    axis = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False, "fixedrange": True}
     layout: Figure = {
         "xaxis": axis | {"title": {"text": "taken for"}, "side": "top"},
-        "yaxis": axis | {"title": {"text": "really"}, "autorange": "reversed", "automargin": True},
-        "annotations": _counts(matrix, shares) if few else [],
+        "yaxis": axis | {"title": {"text": "really"}, "autorange": "reversed"},
+        "annotations": _counts(matrix, shares),
         "margin": {"l": 70, "r": 10, "t": 60, "b": 10},
         "hovermode": "closest",
     }

@@ -79,7 +79,7 @@ def _bounds(metadata: list[Any], number: type) -> tuple[float, float, float]:
         if isinstance(item, (annotated_types.Le, annotated_types.Lt)):
             high, opened[1] = float(getattr(item, "le", getattr(item, "lt", 1))), isinstance(item, annotated_types.Lt)
     span = high - low
-    step = 1.0 if number is int or span > 20 else 0.1 if span > 5 else 0.05 if span > 2 else 0.01
+    step = 1.0 if number is int or span > 20 else 0.05 if span > 2 else 0.01
     return low + step * opened[0], high - step * opened[1], step
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from catfish_core import runs
 from catfish_core.jobs import launcher
 from catfish_core.runs import Run, Status
-from catfish_ui import cache, charts, guard, places, reading, status
+from catfish_ui import cache, charts, guard, places, reading, settings, status
 from catfish_ui.components import chart
 from catfish_ui.progress import Progress
 from catfish_ui.text import duration, hits, percent, plain
@@ -40,8 +40,8 @@ def _tick(run: Run, was_active: bool) -> None:
             st.rerun()
         with st.container(border=True, key="run_panel"):
             _panel(run, now, progress)
-        meaning = _meaning(run, now, progress)
-        _curves(run, now, progress, meaning)
+        if now in runs.ACTIVE or progress.batch is not None:
+            _curves(run, now, progress, _meaning(now, progress))
 
 
 def _panel(run: Run, now: Status, progress: Progress) -> None:
@@ -50,6 +50,9 @@ def _panel(run: Run, now: Status, progress: Progress) -> None:
         with st.container(gap="xxsmall", key="run_status"):
             if now == "completed" and progress.tested:
                 _verdict(progress)
+            else:
+                word = status.WORDS[now]
+                st.badge(word.text, color=word.color, icon=word.icon)  # type: ignore[arg-type]
             st.markdown(f"**{plain(line.text)}** {plain(line.hint)}".strip())
         _buttons(run, now, progress)
     if now in runs.ACTIVE:
@@ -81,8 +84,10 @@ def _buttons(run: Run, now: Status, progress: Progress) -> None:
                 help="Ends the training within two seconds and keeps the best weights so far.",
             )
             return
-        unfinished = now in ("crashed", "stopped", "failed")
-        if unfinished and st.button("Go on", key="run_resume", icon=":material/play_circle:"):
+        if now == "failed" and st.button("Change settings", key="run_change", icon=":material/tune:"):
+            settings.train_like(run.config())
+        label = {"failed": "Try again", "crashed": "Go on", "stopped": "Go on"}.get(now)
+        if label and st.button(label, key="run_resume", icon=":material/play_circle:"):
             launcher.launch(run)
             st.rerun()
         if run.model_path.exists() and st.button(
@@ -112,7 +117,7 @@ def _figures(now: Status, progress: Progress) -> None:
         cells.metric("Time to train", duration(spent) if spent else "–")
 
 
-def _meaning(run: Run, now: Status, progress: Progress) -> reading.Reading:
+def _meaning(now: Status, progress: Progress) -> reading.Reading:
     planned = progress.started.epochs if progress.started else 0
     classes = len(progress.started.classes) if progress.started else 2
     meaning = reading.read(progress.epochs, planned, classes, now in runs.ACTIVE)

@@ -17,6 +17,7 @@ from catfish_ui.components import Column, Picture, Row, chart, gallery, table
 from catfish_ui.text import percent
 
 WRONG = 12  # mistakes shown
+SQUARES = 12  # classes a confusion matrix can show; more are told as a list of mix-ups
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,10 @@ def show(ws: Workspace, run: Run, dataset: str) -> None:
         return
     st.header("On photos it has never seen", anchor=False)
     left, right = st.columns(2)
-    with left, st.container(border=True):
+    with left, st.container(border=True, gap="xsmall"):
         st.markdown("##### Who is taken for whom")
-        st.caption("Each row is a class as it really is, each column what the network said. The diagonal is right.")
-        height = min(560, 170 + 46 * max(3, len(report["classes"])))
-        chart(charts.confusion(report["confusion"], report["classes"]), f"{run.id}-confusion", height=height)
-    with right, st.container(border=True):
+        _confusion(run, report)
+    with right, st.container(border=True, gap="xsmall"):
         st.markdown("##### Class by class")
         st.caption(
             "Found: of the photos of this class, how many it recognised. Right when named: of the photos it called "
@@ -65,6 +64,24 @@ def show(ws: Workspace, run: Run, dataset: str) -> None:
         )
         _per_class(report)
     _wrong(ws, run, dataset, report)
+
+
+def _confusion(run: Run, report: dict[str, Any]) -> None:
+    matrix, classes = report["confusion"], report["classes"]
+    if len(classes) <= SQUARES:
+        st.caption("Each row is a class as it really is, each column what the network said. The diagonal is right.")
+        chart(charts.confusion(matrix, classes), f"{run.id}-confusion", height=170 + 40 * max(3, len(classes)))
+        return
+    st.caption("The mix-ups that happened most often.")
+    columns = [Column("Really"), Column("Taken for"), Column("Photos", True)]
+    rows = [Row(f"{a}-{b}", [classes[a], classes[b], f"{n:,}"]) for a, b, n in mix_ups(matrix)]
+    table(columns, rows, "run_mix_ups")
+
+
+def mix_ups(matrix: Sequence[Sequence[int]], limit: int = SQUARES) -> list[tuple[int, int, int]]:
+    """(class, what it was taken for, how often), the most frequent first."""
+    wrong = [(a, b, n) for a, row in enumerate(matrix) for b, n in enumerate(row) if n and a != b]
+    return sorted(wrong, key=lambda item: -item[2])[:limit]
 
 
 def _per_class(report: dict[str, Any]) -> None:
@@ -87,8 +104,10 @@ def _wrong(ws: Workspace, run: Run, dataset: str, report: dict[str, Any]) -> Non
     split = _test_split(ws, dataset, report)
     if split is None:
         st.caption("The photos are no longer here, so only their names can be shown.")
-        for m in worst:
-            st.text(f"{m.name}: says {m.predicted}, {percent(m.sure)} sure; really {m.label}")
+        columns = [Column("Photo"), Column("Really"), Column("It said"), Column("Sure", True)]
+        table(
+            columns, [Row(m.name, [m.name, m.label, m.predicted, percent(m.sure)]) for m in worst], "run_wrong_names"
+        )
         return
     shown = []
     for m in worst:

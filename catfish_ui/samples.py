@@ -84,6 +84,11 @@ def _training_photo(ws: Workspace, id: str, turn: int) -> Photo:
     return Photo(content, split.names[place], dataset.info.classes[split.labels[place]])
 
 
+def turn_page() -> None:
+    """Ask for other test photos."""
+    st.session_state["predict_turn"] = st.session_state.get("predict_turn", -1) + 1
+
+
 def test_photos(ws: Workspace, id: str, wanted: int, turn: int) -> tuple[list[tuple[str, bytes]], list[str]]:
     """`wanted` photos of the test split with their names, and their classes; none where they are not here."""
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import streamlit as st
 
 from catfish_core import catalog, runs
@@ -69,9 +71,14 @@ def show(run: Run, summary: Summary) -> None:
             if run.model_path.exists():
                 st.link_button("Download the model", routes.model_url(run.id), icon=":material/download:")
             if st.button("Train again with changes", key="run_again", icon=":material/restart_alt:"):
-                st.session_state["train_like"] = config
-                st.switch_page(places.TRAIN)
+                train_like(config)
         _log(run)
+
+
+def train_like(config: RunConfig) -> NoReturn:
+    """Open the training form filled with `config`."""
+    st.session_state["train_like"] = config
+    st.switch_page(places.TRAIN)
 
 
 def _log(run: Run) -> None:

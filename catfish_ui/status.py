@@ -90,7 +90,7 @@ def _ended(status: Status, progress: Progress) -> Line:
         else "“Go on” starts it again with the same settings."
     )
     return Line(
-        "It was interrupted: the computer was switched off, or it ran out of memory.", hint, _fraction(progress)
+        "It was interrupted: perhaps the computer was switched off, or had no memory left.", hint, _fraction(progress)
     )
 
 

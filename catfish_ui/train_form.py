@@ -163,25 +163,26 @@ def photos(ws: Workspace) -> None:
         ready.setdefault(row.id, f"{row.name} · {wait}")
     if st.session_state["train_data.dataset"] not in ready:
         st.session_state["train_data.dataset"] = next(iter(ready))
-    _select("data.dataset", "Photos", ready)
-    st.caption("The Data page shows them, and adds your own.")
+    with st.container(gap="xxsmall"):
+        _select("data.dataset", "Photos", ready)
+        st.caption("The Data page shows them, and adds your own.")
 
 
 def network() -> None:
     """Which network, and what it knows already."""
     names = {row.id: f"{row.name} · {number(row.parameters * 1e6)} parameters" for row in ARCHITECTURES}
-    _select("model.arch", "Network", names, on_change=suits)
     row = catalog.arch(st.session_state["train_model.arch"])
-    st.caption(f"{row.about} From {row.year}. A parameter is a number that training adjusts.")
+    with st.container(gap="xxsmall"):
+        _select("model.arch", "Network", names, on_change=suits)
+        st.caption(f"{row.about} From {row.year}. A parameter is a number that training adjusts.")
     if row.weights is None:
         st.session_state["train_model.pretrained"] = False
         return
-    st.toggle("Start from ImageNet", key="train_model.pretrained", persist_state="session")
     where = "come with CatFish" if row.bundled else "are downloaded once, when training starts"
-    st.caption(f"It has already seen a million photos. Its weights {where}.")
+    _switch("model.pretrained", "Start from ImageNet", f"It has already seen a million photos. Its weights {where}.")
     if st.session_state["train_model.pretrained"]:
-        st.toggle("Keep what it knows", key="train_model.frozen", persist_state="session")
-        st.caption("Only a small new head learns: quick, and enough for most photos.")
+        about = "Only a small new head learns: quick, and enough for most photos."
+        _switch("model.frozen", "Keep what it knows", about)
 
 
 def ask(questions: Sequence[Question]) -> None:
@@ -209,6 +210,12 @@ def _select(path: str, label: str, options: Mapping[str, str], on_change: Callab
         on_change=on_change,
         persist_state="session",
     )
+
+
+def _switch(path: str, label: str, about: str) -> None:
+    with st.container(gap=None):
+        st.toggle(label, key=f"train_{path}", persist_state="session")
+        st.caption(about)
 
 
 def _number(question: Question) -> None:

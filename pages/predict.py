@@ -43,8 +43,7 @@ if not photos:
     with st.container(horizontal=True, vertical_alignment="center"):
         turn = st.session_state.get("predict_turn", -1)
         label = "Try test photos" if turn < 0 else "Other test photos"
-        if st.button(label, key="predict_samples", icon=":material/casino:"):
-            turn = st.session_state["predict_turn"] = turn + 1
+        st.button(label, key="predict_samples", icon=":material/casino:", on_click=samples.turn_page)
         st.caption("No photo at hand? Its dataset has some it has never seen.")
     if turn >= 0:
         photos, known = samples.test_photos(ws, config.data.dataset, SAMPLES, turn)

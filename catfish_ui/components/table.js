@@ -67,6 +67,7 @@ export default function (component) {
     }
     if (data.remove) {
       const cell = line.insertCell();
+      cell.className = "bin";
       const button = cell.appendChild(bin(data.remove));
       button.onclick = (event) => { event.stopPropagation(); setTriggerValue("remove", row.id); };
     }
