@@ -67,7 +67,7 @@ def test_stop_is_answered_at_once_and_said(app, page):
     page.goto(app.url)
     page.locator(".st-key-home_train button").click()
     run = runs.find(app.workspace, run_id(page))
-    page.locator(".st-key-run_stop button").click(timeout=30_000)
+    page.locator(".st-key-run_stop button").first.click(timeout=30_000)
     asked = time.time()
     while runs.status(run) in runs.ACTIVE:
         assert time.time() - asked < 20
@@ -83,27 +83,29 @@ def test_curves_keep_zoom_and_hidden_traces_while_they_move(app, page):
     chart = page.locator(".js-plotly-plot").nth(1)
     chart.locator(".scatterlayer .trace").first.wait_for(timeout=60_000)
     handle = chart.element_handle()
-    page.evaluate(
-        """async node => {
-            await window.Plotly.relayout(node, {'xaxis.range': [0.5, 3.5]});
-            await window.Plotly.restyle(node, {visible: 'legendonly'}, [0]);
-        }""",
-        handle,
-    )
+    chart.scroll_into_view_if_needed()
+    box = chart.locator(".nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    chart.locator(".legendtoggle").first.click()
+    page.wait_for_timeout(500)  # a legend waits whether a click becomes two
+    chosen = handle.evaluate(READ_CHART)
+    assert chosen["hidden"][0] == "legendonly"
     seen = sum(isinstance(e, EpochEnd) for e in run.events()[0])
     while sum(isinstance(e, EpochEnd) for e in run.events()[0]) < min(seen + 2, 8):
         time.sleep(0.05)
     page.wait_for_timeout(2500)
     assert handle.evaluate("node => node.isConnected")
-    kept = handle.evaluate(READ_CHART)
-    assert kept["range"] == [0.5, 3.5] and kept["hidden"][0] == "legendonly"
+    assert handle.evaluate(READ_CHART) == chosen
 
 
 def test_a_deep_link_on_a_fresh_server_goes_through_the_router(app, page):
     for path in ("runs", "predict", "data", "train", "augment"):
         page.goto(f"{app.url}/{path}")
         heading(page).wait_for()
-        assert page.get_by_role("link", name="Home", exact=True).count(), f"/{path} was shown without the menu"
+        page.get_by_role("link", name="Home", exact=True).first.wait_for()  # the menu is the router's work
 
 
 def test_a_forged_link_gets_a_sentence(app, page):
