@@ -23,6 +23,8 @@ PaddingMode = Literal["constant", "edge", "reflect", "symmetric"]
 Chance = Annotated[float, Field(ge=0, le=1)]
 Grey = Annotated[int, Field(ge=0, le=255)]
 P: Any = Field(0.5, ge=0, le=1, description="How often it happens: 0 never, 1 always.")
+MIDDLE = (0.5, 0.5)
+CENTER: Any = Field(MIDDLE, description="The point that stays where it is, as a part of the photo: 0.5 the middle.")
 FILL: Any = Field(0, ge=0, le=255, description="Grey level of the pixels that appear: 0 black, 255 white.")
 INTERPOLATION: Any = Field("bilinear", description="How pixels between pixels are made.")
 
@@ -137,6 +139,7 @@ class RandomRotation(Step):
         (-15.0, 15.0), description="The angle in degrees, from and to; positive turns counter-clockwise."
     )
     expand: bool = Field(False, description="Show the whole tilted photo, smaller, instead of cutting corners.")
+    center: tuple[Chance, Chance] = CENTER
     interpolation: Interpolation = INTERPOLATION
     fill: int = FILL
 
@@ -176,6 +179,7 @@ class RandomAffine(Step):
     shear: tuple[Annotated[float, Field(ge=-60, le=60)], Annotated[float, Field(ge=-60, le=60)]] = Field(
         (0.0, 0.0), description="Slant in degrees, from and to."
     )
+    center: tuple[Chance, Chance] = CENTER
     interpolation: Interpolation = INTERPOLATION
     fill: int = FILL
 
@@ -192,6 +196,7 @@ class GaussianNoise(Step):
     kind: Literal["GaussianNoise"] = "GaussianNoise"
     mean: float = Field(0.0, ge=-1, le=1, description="Shift of all values, on a scale where white is 1.")
     sigma: float = Field(0.05, ge=0, le=1, description="Strength of the grain, on a scale where white is 1.")
+    clip: bool = Field(True, description="Cut off what gets darker than black or brighter than white; off, it wraps.")
 
 
 AnyStep = Annotated[
@@ -270,12 +275,22 @@ def _transform(v2: Any, step: AnyStep, size: int) -> Callable[[Tensor], Tensor]:
     if isinstance(step, RandomResizedCrop):
         options |= {"size": size, "antialias": True}
     if isinstance(step, GaussianNoise):
-        noise = v2.GaussianNoise(**options, clip=True)
-        return lambda pixels: (noise(pixels / 255) * 255).round().to(pixels.dtype)  # torchvision's takes floats only
+        noise = v2.GaussianNoise(**options)  # torchvision's takes floats only; what wraps goes through a signed type
+        return lambda pixels: (noise(pixels / 255) * 255).round().short().to(pixels.dtype)
     if isinstance(step, RandomAffine):
         options["shear"] = None if step.shear == (0.0, 0.0) else list(step.shear)
+    if isinstance(step, (RandomRotation, RandomAffine)):
+        return _around(getattr(v2, step.kind), options)
     transform: Callable[[Tensor], Tensor] = getattr(v2, step.kind)(**options)
     return transform
+
+
+def _around(kind: Callable[..., Callable[[Tensor], Tensor]], options: dict[str, Any]) -> Callable[[Tensor], Tensor]:
+    """A transform that turns around a point given as a part of the photo, whatever size the photo has by then."""
+    across, down = options.pop("center")
+    if (across, down) == MIDDLE or options.get("expand"):  # torchvision shows all of a photo whatever the point
+        return kind(**options)
+    return lambda pixels: kind(center=[across * pixels.shape[-1], down * pixels.shape[-2]], **options)(pixels)
 
 
 def preview(pixels: Tensor, steps: Sequence[AnyStep], seed: int, count: int = 9) -> list[Tensor]:

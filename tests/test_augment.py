@@ -214,3 +214,21 @@ def test_a_preview_has_nine_different_draws_and_leaves_the_random_state_alone(ph
     again, other = A.preview(photo, A.recommended(), seed=7), A.preview(photo, A.recommended(), seed=8)
     assert all(torch.equal(a, b) for a, b in zip(nine, again, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(nine, other, strict=True))
+
+
+@pytest.mark.parametrize("kind", [A.RandomRotation, A.RandomAffine])
+def test_the_chosen_point_stays_where_it_is(kind):
+    """A white corner survives every turn around it and leaves the picture when the middle is turned around."""
+    pixels = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    pixels[:, :4, :4] = 255
+    still = {"translate": (0, 0), "scale": (1, 1)} if kind is A.RandomAffine else {}
+    corner = kind(degrees=(90, 90), center=(0.0625, 0.0625), **still)
+    middle = kind(degrees=(90, 90), **still)
+    assert A.build((corner,), 32)(pixels)[:, :4, :4].float().mean() > 200
+    assert A.build((middle,), 32)(pixels)[:, :4, :4].float().mean() < 50
+
+
+def test_noise_is_cut_off_or_wraps():
+    white = torch.full((3, 32, 32), 250, dtype=torch.uint8)
+    assert A.build((A.GaussianNoise(sigma=0.1),), 32)(white).min() > 100
+    assert A.build((A.GaussianNoise(sigma=0.1, clip=False),), 32)(white).min() < 50
