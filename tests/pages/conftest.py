@@ -34,11 +34,11 @@ def open_page(workspace: Workspace) -> Callable[..., AppTest]:
     """open_page("runs", run=...): that page through the router, run once; nothing may have gone wrong in it."""
 
     def open_it(name: str = "home", **query: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "catfish_ui" / "main.py"), default_timeout=30)
+        app = AppTest.from_file(str(ROOT / "catfish_ui" / "main.py"), default_timeout=30).run()
         for key, value in query.items():
             app.query_params[key] = value
-        app.switch_page(str(ROOT / "pages" / f"{name}.py"))
-        app.run()
+        if name != "home":
+            app.switch_page(f"../pages/{name}.py").run()
         assert not app.exception, app.exception
         return app
 
@@ -64,9 +64,15 @@ def curve(epochs: int, classes: tuple[str, ...] = ("cat", "fish"), planned: int 
     samples = {"train": 400, "val": 100, "test": 100}
     yield Preparing(what="Starting up")
     yield Started(
-        classes=classes, samples=samples, batches=2, epochs=planned or epochs, parameters=1000, trained=1000,
-        device="cpu", dataset_version="v",
-    )  # fmt: skip
+        classes=classes,
+        samples=samples,
+        batches=2,
+        epochs=planned or epochs,
+        parameters=1000,
+        trained=1000,
+        device="cpu",
+        dataset_version="v",
+    )
     for epoch in range(epochs):
         train = 0.7 * 0.8**epoch
         for batch in range(2):
@@ -77,10 +83,18 @@ def curve(epochs: int, classes: tuple[str, ...] = ("cat", "fish"), planned: int 
         half = epochs / 2
         val = 0.7 * 0.85 ** min(epoch, half) * (1 + 0.12 * max(0.0, epoch - half))
         yield EpochEnd(
-            epoch=epoch, train_loss=train, train_accuracy=min(0.99, 0.6 + 0.05 * epoch), val_loss=val,
-            val_accuracy=min(0.85, 0.6 + 0.05 * epoch), lr=1e-3, seconds=1.5, images_per_second=900,
-            improved=epoch <= half, best_epoch=int(min(epoch, half)), best_val_accuracy=min(0.85, 0.6 + 0.05 * epoch),
-        )  # fmt: skip
+            epoch=epoch,
+            train_loss=train,
+            train_accuracy=min(0.99, 0.6 + 0.05 * epoch),
+            val_loss=val,
+            val_accuracy=min(0.85, 0.6 + 0.05 * epoch),
+            lr=1e-3,
+            seconds=1.5,
+            images_per_second=900,
+            improved=epoch <= half,
+            best_epoch=int(min(epoch, half)),
+            best_val_accuracy=min(0.85, 0.6 + 0.05 * epoch),
+        )
 
 
 def report(classes: tuple[str, ...], samples: int = 20) -> dict[str, Any]:
@@ -94,20 +108,27 @@ def report(classes: tuple[str, ...], samples: int = 20) -> dict[str, Any]:
         rest = 0.1 / max(1, len(classes) - 1)
         said.append(
             {
-                "name": f"test/{i}.jpg", "label": label, "predicted": predicted,
+                "name": f"test/{i}.jpg",
+                "label": label,
+                "predicted": predicted,
                 "probabilities": [0.9 if c == predicted else rest for c in range(len(classes))],
             }
-        )  # fmt: skip
+        )
     support = [sum(row) for row in confusion]
     return {
-        "loss": 0.3, "accuracy": 0.8, "low": 0.71, "high": 0.87, "samples": samples, "classes": list(classes),
+        "loss": 0.3,
+        "accuracy": 0.8,
+        "low": 0.71,
+        "high": 0.87,
+        "samples": samples,
+        "classes": list(classes),
         "confusion": confusion,
         "per_class": [
             {"name": name, "precision": None if n == 0 else 0.8, "recall": 0.8, "support": support[n]}
             for n, name in enumerate(classes)
         ],
         "predictions": said,
-    }  # fmt: skip
+    }
 
 
 class Make:
@@ -146,6 +167,18 @@ class Make:
         with open(run.events_path, "ab") as file:
             file.write(b'{"type": "Compl')
         return run
+
+
+@pytest.fixture
+def nasty() -> tuple[str, ...]:
+    """Class names that a page must show as they are."""
+    return NASTY
+
+
+@pytest.fixture
+def events() -> Callable[..., Iterator[Event]]:
+    """events(epochs): what a run of so many epochs says."""
+    return curve
 
 
 @pytest.fixture

@@ -1,0 +1,43 @@
+from catfish_core.events import Completed, EarlyStop, Failed, Preparing, Stopped
+from catfish_ui import status
+from catfish_ui.progress import Progress
+
+
+def told(*events):
+    progress = Progress()
+    for event in events:
+        progress.take(event)
+    return progress
+
+
+def test_every_status_has_its_word():
+    assert set(status.WORDS) == {"queued", "running", "stopping", "completed", "stopped", "failed", "crashed"}
+
+
+def test_before_the_first_event_it_says_what_is_going_on():
+    assert "Waking up" in status.line("queued", told()).text
+    assert "Waking up" in status.line("running", told(Preparing(what="Starting up"))).text
+
+
+def test_preparations_are_counted():
+    line = status.line("running", told(Preparing(what="Drawing Sketchbook", done=150, total=600, unit="pictures")))
+    assert line.text == "Getting ready: Drawing Sketchbook, 150 of 600 pictures." and line.fraction == 0.25
+
+
+def test_every_end_has_a_sentence_and_a_way_on():
+    done = status.line(
+        "completed", told(EarlyStop(epoch=4, patience=1), Completed(best_epoch=2, best_val_accuracy=1, seconds=65))
+    )
+    assert (
+        done.text.startswith("Done in 1 min 5 s")
+        and "1 epoch without progress" in done.text
+        and "epoch 3" in done.hint
+    )
+    assert "epoch 2 are kept" in status.line("stopped", told(Stopped(epoch=4, kept_epoch=1, seconds=1))).hint
+    failed = status.line("failed", told(Failed(what="No memory.", hint="Take less.")))
+    assert (failed.text, failed.hint) == ("No memory.", "Take less.")
+    assert "Go on" in status.line("crashed", told()).hint
+
+
+def test_photos_of_a_run():
+    assert status.photos({"train": 400, "val": 100, "test": 0}) == "400 photos to learn from and 100 to check on"
