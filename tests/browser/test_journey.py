@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from catfish_core import runs
+from catfish_core.data import sketchbook
 from catfish_core.events import EpochEnd
 
 # Plotly keeps what a reader did to a chart in the node it drew into.
@@ -34,13 +35,15 @@ def train_first(page, app):
     return run_id(page)
 
 
-def test_three_clicks_from_home_to_a_heatmap_in_a_minute(app, page, photo, shot):
+def test_three_clicks_from_home_to_a_heatmap_in_a_minute(app, page, encode, shot):
+    photo = encode(sketchbook.draw("fish", 4242, 400))
     began = time.monotonic()
     id = train_first(page, app)
+    page.locator(".js-plotly-plot").nth(1).wait_for(timeout=60_000)
     shot("training")
     page.locator(".st-key-run_predict button").click(timeout=60_000)
     page.locator(".st-key-predict_upload input[type=file]").first.set_input_files(
-        [{"name": "holiday <b>cat</b>.jpg", "mimeType": "image/jpeg", "buffer": photo}]
+        [{"name": "<b>fish</b> & chips.jpg", "mimeType": "image/jpeg", "buffer": photo}]
     )
     page.get_by_role("slider", name=re.compile("opacity|heatmap", re.I)).first.wait_for(timeout=60_000)
     seconds = time.monotonic() - began
