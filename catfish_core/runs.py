@@ -6,6 +6,7 @@ while it lives; nobody but the worker writes events, checkpoints and models.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import shutil
@@ -193,11 +194,11 @@ def status(run: Run, recent: list[Event] | None = None) -> Status:
     No terminal event and no living worker means crashed, unless the worker is still on its way up.
     """
     recent = events.tail(run.events_path) if recent is None else recent
-    if ended := _ended(recent):
+    if ended := _ended(run, recent):
         return ended
     if run.alive():
         return "stopping" if run.stop_wished() else "running"
-    if ended := _ended(events.tail(run.events_path)):  # it may have ended between the two looks
+    if ended := _ended(run, events.tail(run.events_path)):  # it may have ended between the two looks
         return ended
     if (run.attempt / "started.json").exists():
         return "crashed"
@@ -213,14 +214,27 @@ def _modified(path: Path) -> float:
         return 0.0
 
 
-def _ended(recent: list[Event]) -> Status | None:
-    """The status a terminal event stands for, if the last event is one: a new attempt writes after it."""
+def _ended(run: Run, recent: list[Event]) -> Status | None:
+    """The status a terminal event stands for, if the last event is one and no later attempt was launched."""
     names: dict[type[Event], Status] = {
         events.Completed: "completed",
         events.Stopped: "stopped",
         events.Failed: "failed",
     }
-    return names.get(type(recent[-1])) if recent else None
+    ended = names.get(type(recent[-1])) if recent else None
+    return None if ended and _launched_again(run, recent[-1]) else ended
+
+
+def _launched_again(run: Run, last: Event) -> bool:
+    """Whether there is an attempt that began after `last` and has said nothing yet."""
+    attempt = run.attempt
+    if attempt.name == "1":
+        return False
+    try:
+        began = float(json.loads((attempt / "started.json").read_text(encoding="utf-8"))["time"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return True  # on its way up
+    return last.time < began
 
 
 def delete(run: Run) -> None:

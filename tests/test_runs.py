@@ -81,6 +81,22 @@ def test_a_new_attempt_after_a_failure_is_under_way(workspace):
         assert runs.status(run) == "running"
 
 
+def test_a_run_launched_again_is_under_way_before_it_says_a_word(workspace):
+    run = runs.create(workspace, RunConfig())
+    say(run, Stopped(epoch=1, kept_epoch=0, seconds=1, time=100.0))
+    assert runs.status(run) == "stopped"
+    second = run.path / "attempts" / "2"
+    second.mkdir()
+    (second / "log.txt").touch()
+    assert runs.status(run) == "queued"
+    (second / "started.json").write_text('{"pid": 1, "time": 200.0}')
+    with FileLock(run.lock_path):
+        assert runs.status(run) == "running"
+    assert runs.status(run) == "crashed"
+    say(run, Stopped(epoch=2, kept_epoch=0, seconds=1, time=300.0))
+    assert runs.status(run) == "stopped"
+
+
 def test_the_listing_is_newest_first_and_shows_damaged_runs(workspace):
     good = runs.create(workspace, RunConfig(name="good"))
     say(good, epoch_end(), Tested(loss=0.5, accuracy=0.9, low=0.8, high=0.95, samples=10))
