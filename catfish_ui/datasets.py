@@ -147,7 +147,7 @@ def imports(ws: Workspace) -> None:
             if not _last_word(log):
                 st.toast("Your photos are ready.", icon=":material/check_circle:")
             if kept is not None:
-                kept.unlink(missing_ok=True)
+                shutil.rmtree(kept.parent, ignore_errors=True)
             st.session_state["data_imports"].remove(started)
 
 
@@ -167,8 +167,8 @@ def begin(ws: Workspace, name: str, source: Path, *, ours: bool) -> None:
 
 
 def _place(ws: Workspace, name: str) -> Path:
-    """A file of its own for an upload, under a name that is safe whatever it was called."""
-    return ws.downloads / f"{slug(name, 'upload')}-{secrets.token_hex(3)}.zip"
+    """A place of its own for an upload, under a name that is safe whatever it was called."""
+    return ws.downloads / f"upload-{secrets.token_hex(6)}" / f"{slug(name, 'upload')}.zip"
 
 
 def keep_zip(ws: Workspace, upload: Upload) -> Path:

@@ -18,15 +18,15 @@ st.markdown(
 )
 
 datasets.imports(ws)
-ready = library.listing(ws)
-missing = [row for row in BUILTIN_DATASETS if not library.is_ready(ws, row.id)]
+ready = {info.id: info for info in library.listing(ws)}
+builtin = {row.id: row for row in BUILTIN_DATASETS}
 cards = st.grid(2, min_column_width=400)
-for info in ready:
+for id in (*builtin, *(id for id in ready if id not in builtin)):  # a card keeps its place when it becomes ready
     with cards.cell(), guard.page_guard():
-        datasets.card(ws, info)
-for row in missing:
-    with cards.cell():
-        datasets.offer(ws, row)
+        if id in ready:
+            datasets.card(ws, ready[id])
+        else:
+            datasets.offer(ws, builtin[id])
 
 st.header("Bring your own", anchor=False)
 st.markdown(

@@ -22,8 +22,9 @@ with left, st.container(border=True, gap="small", height="stretch"):
     steps = pipeline.steps()
     if steps:
         names = listed([spoken(step["kind"]).lower() for step in steps])
-        use = st.toggle("Use my augmentations", True, key="train_augment", persist_state="session")
-        st.caption(f"{count(len(steps), 'step')} from the Augment page: {plain(names)}.")
+        with st.container(gap=None):
+            use = st.toggle("Use my augmentations", True, key="train_augment", persist_state="session")
+            st.caption(f"{count(len(steps), 'step')} from the Augment page: {plain(names)}.")
         steps = steps if use else []
     else:
         st.caption("Photos are shown as they are. The Augment page makes more out of each.")
