@@ -38,6 +38,12 @@ def thin(values: Sequence[Any], limit: int = POINTS) -> list[Any]:
     return kept if not values or kept[-1] == values[-1] else [*kept, values[-1]]
 
 
+def horizon(done: float, planned: int) -> int:
+    """How long the axis of a run is: longer than what is done, in few steps, at most as long as the run."""
+    steps = (n * 10**power for power in range(1, 6) for n in (1, 2, 5))
+    return min(planned, next(step for step in steps if step > done or step >= planned))
+
+
 def batch_loss(curve: Thinned, planned: int) -> Figure:
     """The loss of every batch over the `planned` epochs."""
     trace = _line("batch loss", finite(curve.x), finite(curve.y), CAT, width=1.4)

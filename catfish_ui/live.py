@@ -50,7 +50,7 @@ def _panel(run: Run, now: Status, progress: Progress) -> None:
         with st.container(gap="xxsmall", key="run_status"):
             if now == "completed" and progress.tested:
                 _verdict(progress)
-            else:
+            elif now not in runs.ACTIVE:
                 word = status.WORDS[now]
                 st.badge(word.text, color=word.color, icon=word.icon)  # type: ignore[arg-type]
             st.markdown(f"**{plain(line.text)}** {plain(line.hint)}".strip())
@@ -128,7 +128,9 @@ def _meaning(now: Status, progress: Progress) -> reading.Reading:
 
 def _curves(run: Run, now: Status, progress: Progress, meaning: reading.Reading) -> None:
     epochs, waiting = progress.epochs, progress.batch is None
-    planned = progress.started.epochs if progress.started and now in runs.ACTIVE else max(1, len(epochs))
+    planned = max(1, len(epochs))
+    if progress.started and now in runs.ACTIVE:
+        planned = charts.horizon(progress.done, progress.started.epochs)
     cells = [place for _ in range(2) for place in st.columns(2)]
     drawn: list[tuple[str, str, dict[str, Any] | None]] = [
         (

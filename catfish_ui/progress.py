@@ -8,7 +8,7 @@ from array import array
 from dataclasses import dataclass, field
 
 from catfish_core import events
-from catfish_core.events import BatchEnd, EpochEnd, Event, Preparing, Started, Tested
+from catfish_core.events import BatchEnd, EpochEnd, Event, Started, Tested
 from catfish_core.runs import Run
 
 POINTS = 2000  # as many as a chart draws without effort
@@ -54,7 +54,6 @@ class Thinned:
 class Progress:
     """A run as far as its events have been told. Epochs and batches count from 0, as in the events."""
 
-    preparing: Preparing | None = None
     started: Started | None = None
     batch: BatchEnd | None = None
     epochs: list[EpochEnd] = field(default_factory=list)
@@ -73,8 +72,6 @@ class Progress:
             self._step(event)
         elif isinstance(event, EpochEnd):
             self.epochs = [e for e in self.epochs if e.epoch < event.epoch] + [event]
-        elif isinstance(event, Preparing):
-            self.preparing = event
         elif isinstance(event, Started):
             self.started = event
         elif isinstance(event, Tested):

@@ -14,7 +14,9 @@ from catfish_core.runs import Run, Summary
 from catfish_core.workspace import Workspace
 from catfish_ui import places, routes
 from catfish_ui.components import Column, Row, table
+from catfish_ui.forms import spoken
 from catfish_ui.text import count, listed, plain, rate
+from catfish_ui.train_form import WORDS
 
 LOG_TAIL = 20_000  # bytes of the log shown
 
@@ -35,38 +37,42 @@ def tagline(ws: Workspace, config: RunConfig) -> str:
     return f"{plain(arch)} {start} · {plain(dataset_name(ws, config.data.dataset))} · {config.data.image_size} px"
 
 
-def rows(config: RunConfig) -> list[tuple[str, str]]:
-    """The configuration as pairs of words and values."""
+def rows(config: RunConfig, dataset: str) -> list[tuple[str, str]]:
+    """The configuration as pairs of words and values; `dataset` is what the dataset is called."""
     data, model, training = config.data, config.model, config.training
     knows = "ImageNet; only the new head learns" if model.frozen else "ImageNet" if model.pretrained else "nothing"
-    steps: list[str] = [step.kind for step in config.augment.steps]
+    steps = [spoken(step.kind) for step in config.augment.steps]
     patience = f"after {count(training.patience, 'epoch')} without progress" if training.patience else "no"
-    schedule = config.schedule.kind.replace("_", " ")
-    loss = training.loss.replace("_", "-")
-    smoothing = f", smoothed by {training.label_smoothing:g}" if training.label_smoothing else ""
+    smoothing = f", labels smoothed by {training.label_smoothing:g}" if training.label_smoothing else ""
     return [
-        ("Dataset", data.dataset),
-        ("Photos", f"{data.image_size} × {data.image_size} px, {data.resize}, normalised for {data.normalize}"),
+        ("Dataset", dataset),
+        ("Photo size", f"{data.image_size} × {data.image_size} px"),
+        ("Photos that are not square", WORDS[data.resize]),
+        ("Normalisation", WORDS[data.normalize]),
         ("Network", catalog.arch(model.arch).name),
         ("Knows at the start", knows),
         ("Augmentations", listed(steps) or "none"),
-        ("Optimizer", f"{config.optimizer.name}, learning rate {rate(config.optimizer.lr)}, {schedule}"),
-        ("Weight decay", f"{config.optimizer.weight_decay:g}"),
-        ("Loss", loss + smoothing),
-        ("Epochs", f"{training.epochs:,}, {training.batch_size:,} photos a step"),
+        ("Optimizer", f"{WORDS[config.optimizer.name]}, weight decay {config.optimizer.weight_decay:g}"),
+        ("Learning rate", f"{rate(config.optimizer.lr)}, {WORDS[config.schedule.kind].lower()}"),
+        ("Loss", WORDS[training.loss] + smoothing),
+        ("Epochs", f"{training.epochs:,}, {count(training.batch_size, 'photo')} a step"),
         ("Stops early", patience),
         ("Seed", str(training.seed)),
     ]
 
 
-def show(run: Run, summary: Summary) -> None:
+def show(ws: Workspace, run: Run, summary: Summary) -> None:
     """Settings, link and files of `run`, folded away."""
     config = summary.config
     assert config is not None
     with st.expander("Settings, link and files", icon=":material/tune:"):
-        table([Column("Setting"), Column("Value")], [Row(a, [a, b]) for a, b in rows(config)], "run_settings")
+        values = rows(config, dataset_name(ws, config.data.dataset))
+        table(
+            [Column("Setting"), Column("Value")], [Row(name, [name, value]) for name, value in values], "run_settings"
+        )
         st.caption("The link of this run. It survives a reload, a restart, a move to another tab.")
-        st.code(st.context.url or f"run?run={run.id}", language=None)
+        here = (st.context.url or "run").partition("?")[0]
+        st.code(f"{here}?run={run.id}", language=None)
         with st.container(horizontal=True):
             if run.model_path.exists():
                 st.link_button("Download the model", routes.model_url(run.id), icon=":material/download:")

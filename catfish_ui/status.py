@@ -45,9 +45,9 @@ def line(status: Status, progress: Progress) -> Line:
         return _ended(status, progress)
     if status == "stopping":
         return Line("Stopping. The best weights so far are kept.", fraction=_fraction(progress))
-    if isinstance(progress.last, Preparing) and progress.started is not None:
+    if _trained(progress) and isinstance(progress.last, Preparing):
         return Line(f"{progress.last.what}: photos it has never seen.", fraction=1.0)
-    if progress.started is None:
+    if progress.started is None or progress.ended is not None or isinstance(progress.last, Preparing):
         return _getting_ready(progress)
     if progress.batch is None:
         return Line("Everything is ready: the first photos are going through the network.")
@@ -55,13 +55,19 @@ def line(status: Status, progress: Progress) -> Line:
     return Line(f"Training: epoch {epoch} of {progress.started.epochs}.", fraction=_fraction(progress))
 
 
+def _trained(progress: Progress) -> bool:
+    """Whether all epochs are behind it, and only the test is left."""
+    started = progress.started
+    return started is not None and (progress.early_stop is not None or progress.done >= started.epochs)
+
+
 def _fraction(progress: Progress) -> float:
     return min(1.0, progress.done / progress.started.epochs) if progress.started else 0.0
 
 
 def _getting_ready(progress: Progress) -> Line:
-    step = progress.preparing
-    if step is None or step.what == "Starting up":
+    step = progress.last
+    if not isinstance(step, Preparing) or step.what == "Starting up":
         return Line("Waking up: the training engine needs a few seconds to load.")
     if not step.total:
         return Line(f"Getting ready: {step.what}.")
@@ -78,9 +84,10 @@ def _ended(status: Status, progress: Progress) -> Line:
             f"Done in {duration(ended.seconds)}.{why}", f"The weights of epoch {ended.best_epoch + 1} are kept.", 1
         )
     if isinstance(ended, Stopped):
-        kept = ended.kept_epoch
+        kept = progress.best.best_epoch if ended.kept_epoch is None and progress.best else ended.kept_epoch
+        epoch = max(ended.epoch, int(progress.done))  # an attempt that was stopped on its way up counts from 0
         hint = "The weights it had then are kept." if kept is None else f"The weights of epoch {kept + 1} are kept."
-        return Line(f"Stopped in epoch {ended.epoch + 1}, as you asked.", hint, _fraction(progress))
+        return Line(f"Stopped in epoch {epoch + 1}, as you asked.", hint, _fraction(progress))
     if isinstance(ended, Failed):
         return Line(ended.what, ended.hint, _fraction(progress))
     epochs = len(progress.epochs)

@@ -27,4 +27,4 @@ st.caption(settings.tagline(ws, summary.config) + f" · started {ago(summary.cre
 status = live.show(run)
 if status not in runs.ACTIVE:
     results.show(ws, run, summary.config.data.dataset)
-settings.show(run, summary)
+settings.show(ws, run, summary)

@@ -79,3 +79,8 @@ def test_names_cannot_be_markup():
 def test_shades_are_parts_of_a_row():
     heat = charts.confusion([[3, 1], [0, 0]], ["a", "b"])["data"][0]
     assert heat["z"] == [[0.75, 0.25], [0.0, 0.0]] and heat["customdata"] == [[3, 1], [0, 0]]
+
+
+def test_the_axis_grows_in_few_steps_and_never_beyond_the_run():
+    assert [charts.horizon(done, 30) for done in (0, 9.5, 10, 19, 20, 30)] == [10, 10, 20, 20, 30, 30]
+    assert charts.horizon(0, 8) == 8 and charts.horizon(0, 1) == 1 and charts.horizon(600, 10_000) == 1000

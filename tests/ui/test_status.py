@@ -1,4 +1,4 @@
-from catfish_core.events import Completed, EarlyStop, Failed, Preparing, Stopped
+from catfish_core.events import Completed, EarlyStop, Failed, Preparing, Started, Stopped
 from catfish_ui import status
 from catfish_ui.progress import Progress
 
@@ -41,3 +41,22 @@ def test_every_end_has_a_sentence_and_a_way_on():
 
 def test_photos_of_a_run():
     assert status.photos({"train": 400, "val": 100, "test": 0}) == "400 photos to learn from and 100 to check on"
+
+
+def test_a_run_launched_again_gets_ready_again():
+    started = Started(
+        classes=("a", "b"),
+        samples={},
+        batches=1,
+        epochs=3,
+        parameters=1,
+        trained=1,
+        device="cpu",
+        dataset_version="v",
+    )
+    stopped = Stopped(epoch=1, kept_epoch=0, seconds=1)
+    assert "Waking up" in status.line("queued", told(started, stopped)).text
+    ready = status.line("running", told(started, stopped, Preparing(what="Building the network")))
+    assert ready.text == "Getting ready: Building the network."
+    test = status.line("running", told(started, EarlyStop(epoch=1, patience=1), Preparing(what="Measuring")))
+    assert "never seen" in test.text

@@ -72,5 +72,5 @@ def test_what_cannot_be_meant_is_a_sentence():
 
 
 def test_settings_in_words():
-    said = dict(rows(RunConfig()))
-    assert said["Network"] == "SimpleCNN" and said["Augmentations"] == "none" and "0.001" in said["Optimizer"]
+    said = dict(rows(RunConfig(), "Sketchbook"))
+    assert said["Network"] == "SimpleCNN" and said["Augmentations"] == "none" and "0.001" in said["Learning rate"]
