@@ -31,7 +31,7 @@ def card(answer: Answer, truth: str | None = None) -> dict[str, Any]:
         "rest": _rest([p for _, p in ranked[BARS:]]),
         "photo": b64encode(answer.photo_jpeg).decode(),
         "heatmap": heatmap,
-        "note": _note(answer) if heatmap else "",
+        "note": _note(answer) if answer.method else "",
     }  # fmt: skip
 
 
@@ -42,6 +42,11 @@ def _rest(others: list[float]) -> str:
 
 def _note(answer: Answer) -> str:
     what = f"“{answer.target or answer.label}”"
+    if not answer.heatmap_png:
+        return (
+            f"No heatmap: seen in layer {answer.layer}, nothing on this photo speaks for {what}; it was chosen for "
+            "want of signs of anything else. Ask for another class, or look into an earlier layer."
+        )
     if answer.method == "input-gradients":
         return (
             f"Warm colours: pixels whose change would change its mind about {what} the most. This network has no "

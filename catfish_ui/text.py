@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from math import floor
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$&^])")
 _JOINER = "\u2060"  # no width, no break: keeps ":name:", "->", "www." and "@" from being read as more than text
@@ -33,7 +34,7 @@ def percent(part: float | None, digits: int = 0) -> str:
         return "–"
     shown = f"{part * 100:.{digits}f}"
     if part < 1 and float(shown) == 100:
-        shown = f"{99.9:.1f}" if part * 100 < 99.95 else "99.9"
+        shown = f"{floor(part * 1000) / 10:.1f}"
     return f"{shown} %"
 
 

@@ -69,8 +69,9 @@ def _plain(seen: Look, classes: tuple[str, ...], pictures: list[bytes]) -> dict[
     pictures.append(_jpeg(seen.shown))
     if (heatmap := seen.heatmap) is not None:
         plain |= {"layer": heatmap.layer, "target": classes[heatmap.target], "method": heatmap.method}
-        plain["heatmap_png"] = len(pictures)
-        pictures.append(heatmap_png(heatmap, seen.shown.size))
+        if heatmap.values.any():  # a map of nothing would be a dark picture that explains nothing
+            plain["heatmap_png"] = len(pictures)
+            pictures.append(heatmap_png(heatmap, seen.shown.size))
     return plain
 
 

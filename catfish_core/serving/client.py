@@ -29,8 +29,9 @@ class Answer:
     """What the network says about one photo, and where it looked.
 
     `photo_jpeg` is the photo upright, at most 720 px long; `heatmap_png` the coloured heatmap in the same size
-    (None when not asked for). `probabilities` are by class name, from 0 to 1. `layer` is where the heatmap was
-    taken (None for input gradients), `target` the class it explains, `method` "grad-cam" or "input-gradients".
+    (None when not asked for, or when nothing in the photo spoke for the class). `probabilities` are by class
+    name, from 0 to 1. `layer` is where the heatmap was taken (None for input gradients), `target` the class it
+    explains, `method` "grad-cam" or "input-gradients".
     A photo that cannot be read has its `error`, a sentence, and nothing else.
     """
 
