@@ -68,6 +68,10 @@ def model_of(workspace, arch="simple_cnn", **more):
     made = runs.create(workspace, config)
     torch.manual_seed(0)
     model = build.build(config.model, len(CLASSES), config.data.image_size, workspace)
+    with torch.no_grad():  # every channel speaks for every class, so that untrained networks too have heatmaps
+        for name, parameter in model.named_parameters():
+            if name.startswith("classifier"):
+                parameter.abs_()
     saved.save(made.path, model, config, CLASSES, (0.5,) * 3, (0.5,) * 3)
     return made
 
@@ -150,6 +154,21 @@ def test_a_network_without_convolutions_shows_input_gradients(service, photo):
     (answer,) = client.predict(service, net, [("a.jpg", photo)])
     assert answer.method == "input-gradients"
     assert size(answer.heatmap_png) == (48, 32)
+
+
+def test_where_nothing_speaks_for_a_class_there_is_no_heatmap(service, photo):
+    import torch
+
+    from catfish_core.models import saved
+
+    run = model_of(service)
+    silent = saved.load(run.path).model
+    with torch.no_grad():
+        for parameter in silent.classifier.parameters():
+            parameter.zero_()
+    saved.save(run.path, silent, run.config(), CLASSES, (0.5,) * 3, (0.5,) * 3)
+    (answer,) = client.predict(service, run.id, [("a.jpg", photo)])
+    assert answer.heatmap_png is None and answer.method == "grad-cam" and answer.photo_jpeg
 
 
 def test_the_heatmap_of_a_cropped_photo_lies_where_the_network_looked(service, encode, picture):
