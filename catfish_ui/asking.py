@@ -21,7 +21,9 @@ def which(usable: Mapping[str, Summary], now: datetime) -> tuple[Run, str | None
     wanted = st.query_params.get("run")
     if wanted in usable and st.session_state.get("predict_address") != wanted:
         st.session_state["predict_run"] = wanted  # a link was followed
-    elif wanted and wanted not in usable:
+    elif st.session_state.get("predict_run") not in usable:
+        st.session_state.pop("predict_run", None)  # it was deleted meanwhile
+    if wanted and wanted not in usable:
         st.info("That run has no trained network, so here is the latest that has.", icon=":material/info:")
     with st.container(border=True):
         cells = st.columns([5, 3, 3])

@@ -140,7 +140,8 @@ def _report(path: str, changed: int) -> dict[str, Any] | None:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return data if isinstance(data, dict) and "confusion" in data and "predictions" in data else None
+    parts = {"classes", "confusion", "per_class", "predictions"}
+    return data if isinstance(data, dict) and parts <= set(data) else None
 
 
 def report(run: Run) -> dict[str, Any] | None:

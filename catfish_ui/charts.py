@@ -40,7 +40,7 @@ def thin(values: Sequence[Any], limit: int = POINTS) -> list[Any]:
 
 def horizon(done: float, planned: int) -> int:
     """How long the axis of a run is: longer than what is done, in few steps, at most as long as the run."""
-    steps = (n * 10**power for power in range(1, 6) for n in (1, 2, 5))
+    steps = (n * int(10**power) for power in range(1, 6) for n in (1, 2, 5))
     return min(planned, next(step for step in steps if step > done or step >= planned))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from catfish_core.data.library import Split
+from catfish_core.data.library import Dataset
 from catfish_core.errors import DatasetError
 from catfish_core.runs import Run
 from catfish_core.workspace import Workspace
@@ -101,8 +101,8 @@ def _wrong(ws: Workspace, run: Run, dataset: str, report: dict[str, Any]) -> Non
         st.caption("Not a single test photo was taken for something else.")
         return
     st.caption("Where it was surest and still wrong: often photos that would puzzle a person too.")
-    split = _test_split(ws, dataset, report)
-    if split is None:
+    photos = _photos(ws, dataset, report)
+    if photos is None:
         st.caption("The photos are no longer here, so only their names can be shown.")
         columns = [Column("Photo"), Column("Really"), Column("It said"), Column("Sure", True)]
         table(
@@ -111,16 +111,17 @@ def _wrong(ws: Workspace, run: Run, dataset: str, report: dict[str, Any]) -> Non
         return
     shown = []
     for m in worst:
-        jpeg = cache.thumbnail(str(split.paths[m.index]), report["classes"][0], 240)
+        jpeg = cache.thumbnail(str(photos.splits["test"].paths[m.index]), photos.info.version, 240)
         if jpeg:
             shown.append(Picture(jpeg, f"says {m.predicted}, {percent(m.sure)} sure", f"really {m.label}"))
     gallery(shown, "run_wrong", side=140)
 
 
-def _test_split(ws: Workspace, dataset: str, report: dict[str, Any]) -> Split | None:
-    """The photos the report speaks of; None where they are gone or have changed since."""
+def _photos(ws: Workspace, id: str, report: dict[str, Any]) -> Dataset | None:
+    """The dataset with the photos the report speaks of; None where they are gone or have changed since."""
     try:
-        split = cache.dataset(ws, dataset).splits["test"]
+        dataset = cache.dataset(ws, id)
     except DatasetError:
         return None
-    return split if list(split.names) == [p["name"] for p in report["predictions"]] else None
+    told = [p["name"] for p in report["predictions"]]
+    return dataset if list(dataset.splits["test"].names) == told else None

@@ -35,7 +35,7 @@ def percent(part: float | None, digits: int = 0) -> str:
     shown = f"{part * 100:.{digits}f}"
     if part < 1 and float(shown) == 100:
         shown = f"{floor(part * 1000) / 10:.1f}"
-    return f"{shown} %"
+    return f"{shown}\u00a0%"  # the sign must not be alone on a line
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -6,9 +6,7 @@ import streamlit as st
 
 from catfish_core import runs
 from catfish_core.config import RunConfig, TrainingConfig
-from catfish_core.jobs import launcher
-from catfish_core.serving import client
-from catfish_ui import cache, places, runs_table
+from catfish_ui import cache, places, runs_table, starting
 from catfish_ui.components import Picture, gallery
 
 FIRST = RunConfig(name="My first model", training=TrainingConfig(epochs=8))
@@ -44,8 +42,7 @@ with drawing:
     gallery([Picture(jpeg) for jpeg in cache.drawings()], "home_drawings", side=110)
 
 if start:
-    client.warm_up(ws)
-    places.go_to_run(launcher.submit(ws, FIRST).id)
+    starting.start(ws, FIRST)
 
 for place, (icon, title, text) in zip(st.columns(3), STEPS, strict=True):
     with place, st.container(border=True, height="stretch", gap="xsmall"):

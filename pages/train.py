@@ -3,9 +3,7 @@
 import streamlit as st
 
 from catfish_core.errors import ConfigError
-from catfish_core.jobs import launcher
-from catfish_core.serving import client
-from catfish_ui import cache, guard, pipeline, places, train_form
+from catfish_ui import cache, guard, pipeline, places, starting, train_form
 from catfish_ui.forms import spoken
 from catfish_ui.text import count, listed, plain
 
@@ -54,5 +52,4 @@ with st.container(border=True, horizontal=True, vertical_alignment="bottom", key
     if config:
         st.markdown(train_form.summary(ws, config))
 if pressed and config:
-    client.warm_up(ws)
-    places.go_to_run(launcher.submit(ws, config).id)
+    starting.start(ws, config)

@@ -15,7 +15,8 @@ def shown(app) -> str:
     """All the text of a page, and the data its components were given."""
     kinds = ("title", "header", "subheader", "markdown", "caption", "text", "info", "warning", "error", "success")
     texts = [str(element.value) for kind in kinds for element in getattr(app, kind)]
-    return "\n".join([*texts, *(json.dumps(data) for data in components(app))])
+    told = "\n".join([*texts, *(json.dumps(data, ensure_ascii=False) for data in components(app))])
+    return told.replace("\u00a0", " ")
 
 
 def components(app) -> list:

@@ -16,10 +16,10 @@ def answered(p=0.9, **changes):
 @pytest.mark.parametrize(
     ("p", "words"),
     [
-        (0.996, "99.6 %, quite sure"),
-        (0.62, "62 %, not very sure"),
-        (0.4, "40 %, guessing"),
-        (1.0, "100 %, quite sure"),
+        (0.996, "99.6 %, quite sure"),
+        (0.62, "62 %, not very sure"),
+        (0.4, "40 %, guessing"),
+        (1.0, "100 %, quite sure"),
     ],
 )
 def test_certainty_in_words(p, words):
@@ -43,4 +43,4 @@ def test_no_heatmap_asked_for_no_note():
 def test_many_classes_are_summed_up():
     even = {f"class {n}": 1 / 8 for n in range(8)}
     card = answers.card(answered(probabilities=even, label="class 0"))
-    assert len(card["bars"]) == answers.BARS and card["rest"] == "and 3 other classes: 37.5 %"
+    assert len(card["bars"]) == answers.BARS and card["rest"] == "and 3 other classes: 37.5 %"

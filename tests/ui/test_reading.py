@@ -78,4 +78,4 @@ def test_a_run_that_learns_says_so_and_whether_to_go_on():
 
 def test_a_gap_between_training_and_validation_is_named():
     gap = epochs([0.7, 0.4, 0.3], [0.7, 0.55, 0.55], [0.6, 0.7, 0.7], [0.6, 0.9, 0.95])
-    assert "95 %" in read(gap, 3, 2, False).text and "by heart" in read(gap, 3, 2, False).text
+    assert "95 %" in read(gap, 3, 2, False).text and "by heart" in read(gap, 3, 2, False).text

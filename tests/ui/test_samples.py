@@ -50,9 +50,9 @@ def test_an_answer_in_words():
         "x.jpg", label="cat", probabilities={f"c{i}": 0.01 for i in range(8)} | {"cat": 0.92}, photo_jpeg=b"j"
     )
     card = answers.card(said, truth="fish")
-    assert card["label"] == "cat" and card["sure"] == "92 %, quite sure" and card["truth"] == "really fish"
-    assert card["bars"][0] == {"name": "cat", "value": 0.92, "text": "92.0 %"} and len(card["bars"]) == 5
-    assert card["rest"] == "and 4 other classes: 4.0 %" and card["heatmap"] is None and card["note"] == ""
+    assert card["label"] == "cat" and card["sure"] == "92 %, quite sure" and card["truth"] == "really fish"
+    assert card["bars"][0] == {"name": "cat", "value": 0.92, "text": "92.0 %"} and len(card["bars"]) == 5
+    assert card["rest"] == "and 4 other classes: 4.0 %" and card["heatmap"] is None and card["note"] == ""
 
 
 def test_a_network_without_convolutions_says_what_its_heatmap_is():

@@ -28,12 +28,12 @@ def test_plain_leaves_words_alone():
 @pytest.mark.parametrize(
     ("part", "digits", "shown"),
     [
-        (0.873, 0, "87 %"),
+        (0.873, 0, "87 %"),
         (None, 0, "–"),
-        (1.0, 0, "100 %"),
-        (0.9996, 0, "99.9 %"),
-        (0.0, 0, "0 %"),
-        (0.125, 1, "12.5 %"),
+        (1.0, 0, "100 %"),
+        (0.9996, 0, "99.9 %"),
+        (0.0, 0, "0 %"),
+        (0.125, 1, "12.5 %"),
     ],
 )
 def test_percent_never_rounds_up_to_all(part, digits, shown):
