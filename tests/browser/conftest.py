@@ -161,7 +161,7 @@ def shot(page: object, tmp_path: Path, request: pytest.FixtureRequest) -> Callab
 def finished(workspace: Workspace) -> Callable[[str, float], runs.Run]:
     """finished(run_id, seconds): wait until that run has completed."""
 
-    def wait(id: str, seconds: float = 60) -> runs.Run:
+    def wait(id: str, seconds: float = 240) -> runs.Run:
         run = runs.find(workspace, id)
         deadline = time.monotonic() + seconds
         while runs.status(run) in runs.ACTIVE and time.monotonic() < deadline:
