@@ -1,4 +1,4 @@
-"""Photos as tensors: decoded once, shuffled by seed, augmented one by one, made ready while the last batch trains."""
+"""Photos as tensors: read from the cache, shuffled by seed, augmented, made ready meanwhile."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from catfish_core.data import photos
 
-KEPT_BYTES = 512 * 2**20  # decoded pixels that are kept in memory, as long as all of a split fit
 Augment = Callable[[Tensor], Tensor]
+Cached = Callable[[Sequence[int]], NDArray[np.uint8]]
 
 
 class Pictures:
-    """Photos as squares of `size` pixels, uint8.
+    """Photos as squares of `size` pixels, uint8: read from `cached` where they are there, decoded where not.
 
-    Decoding is what costs; a split whose pixels fit into KEPT_BYTES is decoded once and kept. `names` are for
+    `cached` gives the photos at some indices as (n, size, size, 3): a split of data.pixels. `names` are for
     messages, where the files' own names say nothing.
     """
 
@@ -33,35 +34,30 @@ class Pictures:
         size: int,
         mode: Literal["squash", "crop"] = "squash",
         names: Sequence[str] | None = None,
+        cached: Cached | None = None,
     ) -> None:
-        self.paths = tuple(paths)
+        self.paths, self.names = paths, names
         self.size = size
         self.mode: Literal["squash", "crop"] = mode
-        self.names = tuple(names) if names is not None else tuple(path.name for path in self.paths)
-        fits = len(self.paths) * 3 * size * size <= KEPT_BYTES
-        self._kept = torch.empty((len(self.paths) if fits else 0, 3, size, size), dtype=torch.uint8)
-        self._have = np.zeros(len(self._kept), dtype=bool)
+        self.cached = cached
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def read(self, indices: Sequence[int]) -> Tensor:
-        """The photos at `indices`, uint8 (n, 3, size, size); raises PhotoError for one that no longer decodes."""
-        if not len(self._kept):
-            return self._decode(indices)
-        missing = [i for i in dict.fromkeys(indices) if not self._have[i]]
-        if missing:
-            self._kept[missing] = self._decode(missing)
-            self._have[missing] = True
-        return self._kept[list(indices)]
+        """The photos at `indices`, uint8 (n, 3, size, size), channels last in memory.
 
-    def _decode(self, indices: Sequence[int]) -> Tensor:
-        pixels = torch.empty((len(indices), 3, self.size, self.size), dtype=torch.uint8)
+        Raises PhotoError for one that has to be decoded and cannot be.
+        """
+        return torch.from_numpy((self.cached or self._decode)(indices)).permute(0, 3, 1, 2)
+
+    def _decode(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        pixels = np.empty((len(indices), self.size, self.size, 3), dtype=np.uint8)
 
         def one(place: int) -> None:
             index = indices[place]
-            photo = photos.open_photo(self.paths[index], self.names[index])
-            pixels[place] = as_tensor(photos.resized(photo, self.size, self.mode))
+            name = self.names[index] if self.names is not None else ""
+            pixels[place] = np.asarray(photos.square(self.paths[index], self.size, self.mode, name))
 
         with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
             list(pool.map(one, range(len(indices))))

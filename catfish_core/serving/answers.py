@@ -18,7 +18,7 @@ from catfish_core import augment, config, runs
 from catfish_core.analysis import gradcam
 from catfish_core.analysis.predict import heatmap_png
 from catfish_core.augment import AnyStep
-from catfish_core.data.photos import open_photo, resized
+from catfish_core.data.photos import square
 from catfish_core.errors import ConfigError
 from catfish_core.serving.inference import Look, look
 from catfish_core.serving.warm import WarmModels
@@ -88,7 +88,7 @@ def _augmented(workspace: Workspace, head: dict[str, Any], blobs: list[bytes]) -
     except ValidationError as error:
         raise ConfigError(config.explain(error)) from error
     (photo,) = blobs
-    pixels = np.array(resized(open_photo(photo), size))  # (S, S, 3)
+    pixels = np.array(square(photo, size))  # (S, S, 3)
     with _random:
         draws = augment.preview(torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), steps, seed, count)
     return {}, [_jpeg(Image.fromarray(draw.permute(1, 2, 0).numpy())) for draw in draws]
