@@ -1,12 +1,13 @@
-"""The augmentation pipeline as data, and its translation into torchvision v2 transforms.  [no torch at import]
+"""The augmentation pipeline as data.  [no torch at import]
 
 Each step is a frozen, checked record with the parameters of the torchvision transform of the same name; the
-pages draw their widgets from the same fields. `build` is the only function that needs torch.
+pages draw their widgets from the same fields. Only `build` and `preview` need torch: data/augmenting.py does the
+work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -15,6 +16,8 @@ from catfish_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from catfish_core.data.augmenting import Pipeline
 
 Interpolation = Literal["nearest", "bilinear"]
 PaddingMode = Literal["constant", "edge", "reflect", "symmetric"]
@@ -213,32 +216,22 @@ def recommended() -> tuple[AnyStep, ...]:
     )
 
 
-def build(steps: Sequence[AnyStep], size: int) -> Callable[[Tensor], Tensor] | None:
-    """The pipeline as a function of one photo, uint8 (3, size, size) → the same shape; None for no steps.
+def build(steps: Sequence[AnyStep], size: int) -> Pipeline | None:
+    """The pipeline as a function of photos uint8 (B, 3, size, size) and a seed for each; None for no steps.
 
-    It draws from torch's random state. Where a step changes the size, the end result is scaled back.
-    Raises ConfigError for a step that cannot take what the steps before it leave.
+    Where a step changes the size, the end result is scaled back. Raises ConfigError for a step that cannot take
+    what the steps before it leave.
     """
     if not steps:
         return None
     _check(steps, size)
-    from catfish_core.torch_setup import v2
+    from catfish_core.data.augmenting import Pipeline
 
-    transforms = [_transform(v2, step, size) for step in steps]
-
-    def augment(pixels: Tensor) -> Tensor:
-        for transform in transforms:
-            pixels = transform(pixels)
-        if pixels.shape[-2:] == (size, size):
-            return pixels
-        back: Tensor = v2.functional.resize(pixels, [size, size], antialias=True)
-        return back
-
-    return augment
+    return Pipeline(steps, size)
 
 
 def _check(steps: Sequence[AnyStep], side: int) -> None:
-    """Refuse in a sentence what torchvision would refuse in the middle of a run."""
+    """Refuse in a sentence what would break in the middle of a run."""
     try:
         for step in steps:
             side = step.side_after(side)
@@ -246,29 +239,11 @@ def _check(steps: Sequence[AnyStep], side: int) -> None:
         raise ConfigError(f"{error}.") from error
 
 
-def _transform(v2: Any, step: AnyStep, size: int) -> Callable[[Tensor], Tensor]:
-    """The torchvision transform of the same name with the same parameters."""
-    options = step.model_dump(exclude={"kind"})
-    if "interpolation" in options:
-        options["interpolation"] = v2.InterpolationMode(options["interpolation"])
-    if isinstance(step, RandomResizedCrop):
-        options |= {"size": size, "antialias": True}
-    if isinstance(step, GaussianNoise):
-        noise = v2.GaussianNoise(**options, clip=True)
-        return lambda pixels: (noise(pixels / 255) * 255).round().to(pixels.dtype)  # torchvision's takes floats only
-    if isinstance(step, RandomAffine):
-        options["shear"] = None if step.shear == (0.0, 0.0) else list(step.shear)
-    transform: Callable[[Tensor], Tensor] = getattr(v2, step.kind)(**options)
-    return transform
-
-
 def preview(pixels: Tensor, steps: Sequence[AnyStep], seed: int, count: int = 9) -> list[Tensor]:
     """`count` draws of the pipeline on one photo, uint8 (3, S, S): the same for the same seed."""
-    import torch
-
     augment = build(steps, pixels.shape[-1])
     if augment is None:
         return [pixels] * count
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return [augment(pixels) for _ in range(count)]
+    from catfish_core.data.augmenting import sample_seeds
+
+    return list(augment(pixels.expand(count, -1, -1, -1), sample_seeds(seed, range(count))))

@@ -16,8 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from catfish_core.data import photos
+from catfish_core.data.augmenting import sample_seeds
 
-Augment = Callable[[Tensor], Tensor]
+Augment = Callable[[Tensor, NDArray[np.uint64]], Tensor]  # photos and a seed for each
 Cached = Callable[[Sequence[int]], NDArray[np.uint8]]
 
 
@@ -45,11 +46,8 @@ class Pictures:
         return len(self.paths)
 
     def read(self, indices: Sequence[int]) -> Tensor:
-        """The photos at `indices`, uint8 (n, 3, size, size), channels last in memory.
-
-        Raises PhotoError for one that has to be decoded and cannot be.
-        """
-        return torch.from_numpy((self.cached or self._decode)(indices)).permute(0, 3, 1, 2)
+        """The photos at `indices`, uint8 (n, 3, size, size); raises PhotoError for one that cannot be decoded."""
+        return torch.from_numpy((self.cached or self._decode)(indices)).permute(0, 3, 1, 2).contiguous()
 
     def _decode(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         pixels = np.empty((len(indices), self.size, self.size, 3), dtype=np.uint8)
@@ -71,9 +69,8 @@ def as_tensor(image: Image.Image) -> Tensor:
 
 def normalised(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """uint8 (…, 3, H, W) as float32, brought to 0..1, then by `mean` and `std` per channel."""
-    shape = (3, 1, 1)
-    floats = pixels.to(torch.float32).div_(255)
-    return floats.sub_(torch.tensor(mean).view(shape)).div_(torch.tensor(std).view(shape))
+    middle, spread = (255 * torch.tensor(statistics).view(3, 1, 1) for statistics in (mean, std))
+    return pixels.to(torch.float32).sub_(middle).mul_(1 / spread)
 
 
 def mixed(*numbers: int) -> int:
@@ -86,7 +83,7 @@ class Batches:
     """Batches of (images, labels): float32 (B, 3, S, S) normalised, int64 (B,).
 
     With a `seed` every epoch has an order of its own, the same each time; without one the order is as given.
-    `augment` changes each sample by itself, with random numbers that depend on seed, epoch and sample alone,
+    `augment` changes each sample as a seed of its own says, which depends on seed, epoch and sample alone,
     so neither order nor batch size changes a draw. A lone last sample joins the batch before it, because
     BatchNorm cannot learn from one. The next batch is decoded while the current one is at work.
     """
@@ -148,13 +145,7 @@ class Batches:
         return [order[a:b] for a, b in zip(starts, ends, strict=True)]
 
     def _finished(self, pixels: Tensor, piece: Sequence[int], n: int) -> Tensor:
-        """Augmented and normalised. Not done in the background: the random state belongs to the whole process."""
+        """Augmented and normalised."""
         if self.augment is not None:
-            pixels = torch.stack([self._augmented(x, n, i) for x, i in zip(pixels, piece, strict=True)])
+            pixels = self.augment(pixels, sample_seeds(mixed(self.seed or 0, n), piece))
         return normalised(pixels, self.mean, self.std)
-
-    def _augmented(self, pixels: Tensor, n: int, index: int) -> Tensor:
-        assert self.augment is not None
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(mixed(self.seed or 0, n, index))
-            return self.augment(pixels)

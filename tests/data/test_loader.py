@@ -89,8 +89,9 @@ def test_seeds_and_epochs_decide_the_order(split):
     assert sorted(order(1, 0)) == sorted(order(1, 1))
 
 
-def jitter(pixels):
-    return (pixels.float() * torch.rand(3, 1, 1)).to(torch.uint8)
+def jitter(pixels, seeds):
+    factors = torch.tensor([np.random.default_rng(seed).random(3).tolist() for seed in seeds]).view(-1, 3, 1, 1)
+    return (pixels.float() * factors).to(torch.uint8)
 
 
 def test_augmentation_depends_on_seed_epoch_and_sample_alone(split):
