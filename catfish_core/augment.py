@@ -1,12 +1,13 @@
-"""The augmentation pipeline as data, and its translation into torchvision v2 transforms.  [no torch at import]
+"""The augmentation pipeline as data.  [no torch at import]
 
 Each step is a frozen, checked record with the parameters of the torchvision transform of the same name; the
-pages draw their widgets from the same fields. `build` is the only function that needs torch.
+pages draw their widgets from the same fields. Only `build` and `preview` need torch: data/augmenting.py does the
+work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +17,8 @@ from catfish_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from catfish_core.data.augmenting import Pipeline
 
 MAX_SIDE = 2048  # px, of a photo between two steps: twenty frames in a row must not eat the memory
 Interpolation = Literal["nearest", "bilinear"]
@@ -240,11 +243,11 @@ def check(steps: Sequence[AnyStep], size: int) -> None:
             raise ValueError(f"augment.{step.kind}: photos would grow to {most} px; the limit is {MAX_SIDE}")
 
 
-def build(steps: Sequence[AnyStep], size: int) -> Callable[[Tensor], Tensor] | None:
-    """The pipeline as a function of one photo, uint8 (3, size, size) → the same shape; None for no steps.
+def build(steps: Sequence[AnyStep], size: int) -> Pipeline | None:
+    """The pipeline as a function of photos uint8 (B, 3, size, size) and a seed for each; None for no steps.
 
-    It draws from torch's random state. Where a step changes the size, the end result is scaled back.
-    Raises ConfigError for a step that cannot take what the steps before it leave.
+    Where a step changes the size, the end result is scaled back. Raises ConfigError for a step that cannot take
+    what the steps before it leave.
     """
     if not steps:
         return None
@@ -252,54 +255,16 @@ def build(steps: Sequence[AnyStep], size: int) -> Callable[[Tensor], Tensor] | N
         check(steps, size)
     except ValueError as error:
         raise ConfigError(f"{error}.") from error
-    from catfish_core.torch_setup import v2
+    from catfish_core.data.augmenting import Pipeline
 
-    transforms = [_transform(v2, step, size) for step in steps]
-
-    def augment(pixels: Tensor) -> Tensor:
-        for transform in transforms:
-            pixels = transform(pixels)
-        if pixels.shape[-2:] == (size, size):
-            return pixels
-        back: Tensor = v2.functional.resize(pixels, [size, size], antialias=True)
-        return back
-
-    return augment
-
-
-def _transform(v2: Any, step: AnyStep, size: int) -> Callable[[Tensor], Tensor]:
-    """The torchvision transform of the same name with the same parameters."""
-    options = step.model_dump(exclude={"kind"})
-    if "interpolation" in options:
-        options["interpolation"] = v2.InterpolationMode(options["interpolation"])
-    if isinstance(step, RandomResizedCrop):
-        options |= {"size": size, "antialias": True}
-    if isinstance(step, GaussianNoise):
-        noise = v2.GaussianNoise(**options)  # torchvision's takes floats only; what wraps goes through a signed type
-        return lambda pixels: (noise(pixels / 255) * 255).round().short().to(pixels.dtype)
-    if isinstance(step, RandomAffine):
-        options["shear"] = None if step.shear == (0.0, 0.0) else list(step.shear)
-    if isinstance(step, (RandomRotation, RandomAffine)):
-        return _around(getattr(v2, step.kind), options)
-    transform: Callable[[Tensor], Tensor] = getattr(v2, step.kind)(**options)
-    return transform
-
-
-def _around(kind: Callable[..., Callable[[Tensor], Tensor]], options: dict[str, Any]) -> Callable[[Tensor], Tensor]:
-    """A transform that turns around a point given as a part of the photo, whatever size the photo has by then."""
-    across, down = options.pop("center")
-    if (across, down) == MIDDLE or options.get("expand"):  # torchvision shows all of a photo whatever the point
-        return kind(**options)
-    return lambda pixels: kind(center=[across * pixels.shape[-1], down * pixels.shape[-2]], **options)(pixels)
+    return Pipeline(steps, size)
 
 
 def preview(pixels: Tensor, steps: Sequence[AnyStep], seed: int, count: int = 9) -> list[Tensor]:
     """`count` draws of the pipeline on one photo, uint8 (3, S, S): the same for the same seed."""
-    import torch
-
     augment = build(steps, pixels.shape[-1])
     if augment is None:
         return [pixels] * count
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach the devices' states too
-        return [augment(pixels) for _ in range(count)]
+    from catfish_core.data.augmenting import sample_seeds
+
+    return list(augment(pixels.expand(count, -1, -1, -1), sample_seeds(seed, range(count))))

@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "weights"
 
     @property
+    def pixels(self) -> Path:
+        """Decoded photos: made again whenever they are missing."""
+        return self.root / "cache" / "pixels"
+
+    @property
     def serving(self) -> Path:
         """The address and log of the inference service."""
         return self.root / "serving"

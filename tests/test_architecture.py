@@ -19,6 +19,7 @@ LIGHT = [
     "catfish_core.data.download",
     "catfish_core.data.library",
     "catfish_core.data.photos",
+    "catfish_core.data.pixels",
     "catfish_core.data.sketchbook",
     "catfish_core.data.splits",
     "catfish_core.errors",

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from catfish_core import catalog, runs
 from catfish_core.catalog import BUILTIN_DATASETS, BuiltinDataset
-from catfish_core.data import activity, sketchbook
+from catfish_core.data import activity, pixels, sketchbook
 from catfish_core.data.download import fetch
 from catfish_core.data.importing import Imported, Problem, Row, take_in
 from catfish_core.errors import DatasetError, storage_faults
@@ -280,10 +280,21 @@ def delete(ws: Workspace, id: str) -> None:
                 f"The run “{run.title}” is using this dataset.", "Wait for it or stop it, then delete."
             )
     with storage_faults(ws.datasets / id):
+        version = _version(ws, id)
         doomed = ws.datasets / f".deleted-{id}"
         shutil.rmtree(doomed, ignore_errors=True)
         (ws.datasets / id).rename(doomed)  # one step: a half-deleted dataset is never listed
         shutil.rmtree(doomed, ignore_errors=True)
+    if version:
+        pixels.forget(ws, version)
+
+
+def _version(ws: Workspace, id: str) -> str | None:
+    """The version of `id`, None where it is damaged."""
+    try:
+        return info(ws, id).version
+    except DatasetError:
+        return None
 
 
 def start_prepare(ws: Workspace, id: str) -> Path:

@@ -1,4 +1,4 @@
-"""Photos as tensors: decoded once, shuffled by seed, augmented one by one, made ready while the last batch trains."""
+"""Photos as tensors: read from the cache, shuffled by seed, augmented, made ready meanwhile."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from catfish_core.data import photos
+from catfish_core.data.augmenting import sample_seeds
 
-KEPT_BYTES = 512 * 2**20  # decoded pixels that are kept in memory, as long as all of a split fit
-Augment = Callable[[Tensor], Tensor]
+Augment = Callable[[Tensor, NDArray[np.uint64]], Tensor]  # photos and a seed for each
+Cached = Callable[[Sequence[int]], NDArray[np.uint8]]
 
 
 class Pictures:
-    """Photos as squares of `size` pixels, uint8.
+    """Photos as squares of `size` pixels, uint8: read from `cached` where they are there, decoded where not.
 
-    Decoding is what costs; a split whose pixels fit into KEPT_BYTES is decoded once and kept. `names` are for
+    `cached` gives the photos at some indices as (n, size, size, 3): a split of data.pixels. `names` are for
     messages, where the files' own names say nothing.
     """
 
@@ -33,35 +35,27 @@ class Pictures:
         size: int,
         mode: Literal["squash", "crop"] = "squash",
         names: Sequence[str] | None = None,
+        cached: Cached | None = None,
     ) -> None:
-        self.paths = tuple(paths)
+        self.paths, self.names = paths, names
         self.size = size
         self.mode: Literal["squash", "crop"] = mode
-        self.names = tuple(names) if names is not None else tuple(path.name for path in self.paths)
-        fits = len(self.paths) * 3 * size * size <= KEPT_BYTES
-        self._kept = torch.empty((len(self.paths) if fits else 0, 3, size, size), dtype=torch.uint8)
-        self._have = np.zeros(len(self._kept), dtype=bool)
+        self.cached = cached
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def read(self, indices: Sequence[int]) -> Tensor:
-        """The photos at `indices`, uint8 (n, 3, size, size); raises PhotoError for one that no longer decodes."""
-        if not len(self._kept):
-            return self._decode(indices)
-        missing = [i for i in dict.fromkeys(indices) if not self._have[i]]
-        if missing:
-            self._kept[missing] = self._decode(missing)
-            self._have[missing] = True
-        return self._kept[list(indices)]
+        """The photos at `indices`, uint8 (n, 3, size, size); raises PhotoError for one that cannot be decoded."""
+        return torch.from_numpy((self.cached or self._decode)(indices)).permute(0, 3, 1, 2).contiguous()
 
-    def _decode(self, indices: Sequence[int]) -> Tensor:
-        pixels = torch.empty((len(indices), 3, self.size, self.size), dtype=torch.uint8)
+    def _decode(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        pixels = np.empty((len(indices), self.size, self.size, 3), dtype=np.uint8)
 
         def one(place: int) -> None:
             index = indices[place]
-            photo = photos.open_photo(self.paths[index], self.names[index])
-            pixels[place] = as_tensor(photos.resized(photo, self.size, self.mode))
+            name = self.names[index] if self.names is not None else ""
+            pixels[place] = np.asarray(photos.square(self.paths[index], self.size, self.mode, name))
 
         with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
             list(pool.map(one, range(len(indices))))
@@ -75,9 +69,8 @@ def as_tensor(image: Image.Image) -> Tensor:
 
 def normalised(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """uint8 (…, 3, H, W) as float32, brought to 0..1, then by `mean` and `std` per channel."""
-    shape = (3, 1, 1)
-    floats = pixels.to(torch.float32).div_(255)
-    return floats.sub_(torch.tensor(mean).view(shape)).div_(torch.tensor(std).view(shape))
+    middle, spread = (255 * torch.tensor(statistics).view(3, 1, 1) for statistics in (mean, std))
+    return pixels.to(torch.float32).sub_(middle).mul_(1 / spread)
 
 
 def mixed(*numbers: int) -> int:
@@ -90,7 +83,7 @@ class Batches:
     """Batches of (images, labels): float32 (B, 3, S, S) normalised, int64 (B,).
 
     With a `seed` every epoch has an order of its own, the same each time; without one the order is as given.
-    `augment` changes each sample by itself, with random numbers that depend on seed, epoch and sample alone,
+    `augment` changes each sample as a seed of its own says, which depends on seed, epoch and sample alone,
     so neither order nor batch size changes a draw. A lone last sample joins the batch before it, because
     BatchNorm cannot learn from one. The next batch is decoded while the current one is at work.
     """
@@ -152,13 +145,7 @@ class Batches:
         return [order[a:b] for a, b in zip(starts, ends, strict=True)]
 
     def _finished(self, pixels: Tensor, piece: Sequence[int], n: int) -> Tensor:
-        """Augmented and normalised. Not done in the background: the random state belongs to the whole process."""
+        """Augmented and normalised."""
         if self.augment is not None:
-            pixels = torch.stack([self._augmented(x, n, i) for x, i in zip(pixels, piece, strict=True)])
+            pixels = self.augment(pixels, sample_seeds(mixed(self.seed or 0, n), piece))
         return normalised(pixels, self.mean, self.std)
-
-    def _augmented(self, pixels: Tensor, n: int, index: int) -> Tensor:
-        assert self.augment is not None
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(mixed(self.seed or 0, n, index))
-            return self.augment(pixels)

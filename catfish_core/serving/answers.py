@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +17,7 @@ from catfish_core import augment, config, runs
 from catfish_core.analysis import gradcam
 from catfish_core.analysis.predict import heatmap_png
 from catfish_core.augment import AnyStep
-from catfish_core.data.photos import open_photo, resized
+from catfish_core.data.photos import square
 from catfish_core.errors import ConfigError
 from catfish_core.serving.inference import Look, look
 from catfish_core.serving.warm import WarmModels
@@ -32,7 +31,6 @@ SIZES = range(8, 1025)  # px, as in a configuration
 _models = WarmModels()
 # Two at least, so that a large model does not hold up a small one; kept, since torch's helpers belong to a thread.
 _workers = ThreadPoolExecutor(max(2, (os.cpu_count() or 2) // 4), "compute")
-_random = threading.Lock()  # torch has one random state; draws of two people must not mix
 _steps: TypeAdapter[tuple[AnyStep, ...]] = TypeAdapter(tuple[AnyStep, ...])
 
 
@@ -89,9 +87,8 @@ def _augmented(workspace: Workspace, head: dict[str, Any], blobs: list[bytes]) -
     except ValidationError as error:
         raise ConfigError(config.explain(error)) from error
     (photo,) = blobs
-    pixels = np.array(resized(open_photo(photo), size))  # (S, S, 3)
-    with _random:
-        draws = augment.preview(torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), steps, seed, count)
+    pixels = np.array(square(photo, size))  # (S, S, 3)
+    draws = augment.preview(torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), steps, seed, count)
     return {}, [_jpeg(Image.fromarray(draw.permute(1, 2, 0).numpy())) for draw in draws]
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from catfish_core.analysis import predict as network
 from catfish_core.analysis.predict import Heatmap
-from catfish_core.data.photos import open_photo, resized
+from catfish_core.data import photos
 from catfish_core.errors import PhotoError
 from catfish_core.models.saved import Saved
 
@@ -84,8 +84,8 @@ def _together(
 def _opened(saved: Saved, name: str, source: bytes | Path) -> _Opened:
     """The photo in the two sizes that are needed; the big one is let go, so that many fit side by side."""
     try:
-        image = open_photo(source, name)
-        square = resized(image, saved.image_size, saved.resize)
+        square = photos.square(source, saved.image_size, saved.resize, name)
+        image = photos.open_photo(source, name, at_least=SHOWN)
     except PhotoError as error:
         return _Opened(name, str(error))
     except MemoryError:  # a sliver, a million times longer than wide

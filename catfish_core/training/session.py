@@ -6,8 +6,9 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,10 +19,11 @@ from catfish_core import augment, catalog
 from catfish_core.analysis.evaluate import Report, evaluate
 from catfish_core.catalog import Statistics
 from catfish_core.config import RunConfig
-from catfish_core.data import library
+from catfish_core.data import library, pixels
 from catfish_core.data.library import Dataset
 from catfish_core.data.loader import Batches, Pictures
-from catfish_core.errors import DatasetError, RunError
+from catfish_core.data.pixels import Pixels
+from catfish_core.errors import DatasetError, RunError, StorageError
 from catfish_core.events import Completed, EpochEnd, Event, Preparing, Started, Tested
 from catfish_core.models import build, saved, weights
 from catfish_core.runs import Run
@@ -40,13 +42,20 @@ class Session:
     device: torch.device
     mean: Statistics
     std: Statistics
+    pixels: Pixels | None = None
+
+    def close(self) -> None:
+        """Let go of the photos; no batch may be asked for any more."""
+        if self.pixels is not None:
+            self.pixels.close()
 
     def batches(self, split: str) -> Batches:
         """The photos of `split` as the network wants them: the training split shuffled and augmented."""
         data, training = self.config.data, split == "train"
         photos = self.dataset.splits[split]
+        cached = partial(self.pixels.take, split) if self.pixels else None
         return Batches(
-            Pictures(photos.paths, data.image_size, data.resize),
+            Pictures(photos.paths, data.image_size, data.resize, photos.names, cached),
             photos.labels,
             self.config.training.batch_size,
             self.mean,
@@ -71,11 +80,9 @@ def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
     """
     began = time.time()
     config, workspace = run.config(), Workspace(run.path.parents[1])
-    for step in _preparations(config, workspace):
-        yield step
-        if should_stop():
-            return
-    session = _session(config, workspace)
+    session = yield from _unless(should_stop, _prepared(config, workspace))
+    if session is None:
+        return
     _write_environment(run, session)
     state = _state(session, workspace)
     if (run.checkpoints / "last.pt").exists():
@@ -88,6 +95,7 @@ def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
             yield event
     finally:
         board.close()
+        session.close()
     if state.finished and not should_stop():
         yield Completed(
             best_epoch=state.best_epoch, best_val_accuracy=state.best_val_accuracy, seconds=time.time() - began
@@ -96,8 +104,11 @@ def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
 
 def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
     """Measure the kept weights of `run` on its test split again and write the report; raises RunError without any."""
-    session = _session(run.config(), Workspace(run.path.parents[1]))
-    report = session.evaluate(saved.load(run.path, session.device).model, should_stop)
+    session = _at_once(_prepared(run.config(), Workspace(run.path.parents[1])))
+    try:
+        report = session.evaluate(saved.load(run.path, session.device).model, should_stop)
+    finally:
+        session.close()
     if report is None:
         raise RunError("The evaluation was stopped before its end.")
     write_text(run.report_path, report.to_json())
@@ -126,16 +137,56 @@ def _fit(run: Run, session: Session, state: TrainState, should_stop: ShouldStop)
             )
 
 
-def _preparations(config: RunConfig, workspace: Workspace) -> Iterator[Preparing]:
-    """Fetch or draw whatever the run needs and is not here yet."""
+def _prepared(config: RunConfig, workspace: Workspace) -> Generator[Preparing, None, Session]:
+    """Fetch, draw or decode whatever the run needs and is not here yet; the session is the generator's value."""
     if not library.is_ready(workspace, config.data.dataset):
         yield from library.prepare(workspace, config.data.dataset)
+    dataset = _dataset(config, workspace)
     if config.model.pretrained:
         yield from weights.ensure(catalog.arch(config.model.arch), workspace)
+    squares = yield from _pixels(config, workspace, dataset)
     yield Preparing(what="Building the network")
+    mean, std = build.normalization(config.data, config.model)
+    return Session(config, dataset, optim.device(config.training.device), mean, std, squares)
 
 
-def _session(config: RunConfig, workspace: Workspace) -> Session:
+def _pixels(config: RunConfig, workspace: Workspace, dataset: Dataset) -> Generator[Preparing, None, Pixels | None]:
+    """The photos, decoded once for all; None where there is no room for them, and training is only slower."""
+    try:
+        return (yield from pixels.prepare(workspace, dataset, config.data.image_size, config.data.resize))
+    except StorageError as error:
+        yield Preparing(what=f"{error.what} The photos are read anew in every epoch, which takes longer.")
+        return None
+
+
+def _unless(
+    should_stop: ShouldStop, steps: Generator[Preparing, None, Session]
+) -> Generator[Preparing, None, Session | None]:
+    """`steps` to their end, and their value; None when asked to stop in between."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            value: Session = end.value
+            return value
+        yield step
+        if should_stop():
+            steps.close()
+            return None
+
+
+def _at_once(steps: Generator[Preparing, None, Session]) -> Session:
+    """The value of `steps`, whatever they say on the way."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            value: Session = end.value
+            return value
+
+
+def _dataset(config: RunConfig, workspace: Workspace) -> Dataset:
+    """The dataset that the run was made for; raises DatasetError where it has changed."""
     dataset = library.load(workspace, config.data.dataset)
     version = config.data.version
     if version is not None and version != dataset.info.version:
@@ -143,8 +194,7 @@ def _session(config: RunConfig, workspace: Workspace) -> Session:
             f"The dataset “{dataset.info.name}” is not the one this run was made for: its photos have changed.",
             "Start a new run with the dataset as it is now.",
         )
-    mean, std = build.normalization(config.data, config.model)
-    return Session(config, dataset, optim.device(config.training.device), mean, std)
+    return dataset
 
 
 def _state(session: Session, workspace: Workspace) -> TrainState:

@@ -1,11 +1,12 @@
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from catfish_core.data import library, loader, photos
+from catfish_core.data import library, loader, photos, pixels
 from catfish_core.data.loader import Batches, Pictures, normalised
 from catfish_core.errors import PhotoError
 
@@ -30,18 +31,22 @@ def test_pictures_are_what_the_photo_module_makes(split):
         assert np.array_equal(tensor.permute(1, 2, 0).numpy(), expected)
 
 
-def test_pictures_too_many_to_keep_are_decoded_each_time(split, monkeypatch):
-    kept = Pictures(split.paths, 16).read(range(24))
-    monkeypatch.setattr(loader, "KEPT_BYTES", 100)
-    pictures = Pictures(split.paths, 16)
-    assert torch.equal(pictures.read(range(24)), kept) and torch.equal(pictures.read([5]), kept[5:6])
+def test_cached_pictures_are_the_same_to_the_last_bit(workspace, tiny_dataset, split, monkeypatch):
+    decoded = Pictures(split.paths, 16).read(range(24))
+    steps = pixels.prepare(workspace, library.load(workspace, tiny_dataset), 16, "squash")
+    cached = Pictures(split.paths, 16, cached=partial(ended(steps).take, "train"))
+    monkeypatch.setattr(photos, "square", None)
+    got = cached.read(range(24))
+    assert torch.equal(got, decoded) and got.stride() == decoded.stride()
+    assert torch.equal(cached.read([3, 0, 3]), decoded[[3, 0, 3]])
 
 
-def test_kept_pictures_are_decoded_once(split, monkeypatch):
-    pictures = Pictures(split.paths, 16)
-    first = pictures.read(range(24)).clone()
-    monkeypatch.setattr(photos, "open_photo", None)
-    assert torch.equal(pictures.read(range(24)), first)
+def ended(steps):
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def test_a_photo_that_no_longer_decodes_is_named_as_it_came(split):
@@ -84,8 +89,9 @@ def test_seeds_and_epochs_decide_the_order(split):
     assert sorted(order(1, 0)) == sorted(order(1, 1))
 
 
-def jitter(pixels):
-    return (pixels.float() * torch.rand(3, 1, 1)).to(torch.uint8)
+def jitter(pixels, seeds):
+    factors = torch.tensor([np.random.default_rng(seed).random(3).tolist() for seed in seeds]).view(-1, 3, 1, 1)
+    return (pixels.float() * factors).to(torch.uint8)
 
 
 def test_augmentation_depends_on_seed_epoch_and_sample_alone(split):

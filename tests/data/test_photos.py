@@ -2,6 +2,7 @@ import contextlib
 import io
 import random
 import struct
+import zipfile
 import zlib
 
 import numpy as np
@@ -173,3 +174,34 @@ def test_a_sliver_is_cropped_before_it_is_scaled(picture):
     """One pixel high and 60,000 wide: scaled up whole it would take gigabytes."""
     sliver = picture(size=(60_000, 1))
     assert photos.resized(sliver, 128, "crop").size == (128, 128)
+
+
+@pytest.mark.parametrize("mode", ["squash", "crop"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_square_is_as_good_as_of_the_full_photo(orientation, mode, encode):
+    """Sides that no power of two divides: the last column and row are fractions, wherever they are turned to."""
+    rows, columns = np.mgrid[0:211, 0:333]
+    smooth = np.stack([rows, columns / 2, (rows + columns) / 3], axis=2).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encode(Image.fromarray(smooth), "JPEG", exif=exif, quality=95)
+    full = np.asarray(photos.resized(photos.open_photo(content), 16, mode), dtype=float)
+    assert np.abs(np.asarray(photos.square(content, 16, mode), dtype=float) - full).max() <= 3
+
+
+def test_a_square_of_a_small_photo_is_that_of_the_full_one(encode):
+    content = encode(corners(), "JPEG")
+    for size in (16, 21, 64):
+        assert photos.square(content, size).tobytes() == photos.resized(photos.open_photo(content), size).tobytes()
+
+
+@pytest.mark.parametrize("mode", ["squash", "crop"])
+@pytest.mark.parametrize("size", [64, 128])
+def test_squares_of_real_photos_stay_within_the_tolerance(photos_zip, size, mode):
+    with zipfile.ZipFile(photos_zip) as archive:
+        names = [n for n in archive.namelist() if n.endswith((".jpg", ".jpeg"))][::20]
+        contents = [archive.read(name) for name in names]
+    for name, content in zip(names, contents, strict=True):
+        full = np.asarray(photos.resized(photos.open_photo(content), size, mode), dtype=float)
+        off = np.abs(np.asarray(photos.square(content, size, mode), dtype=float) - full)
+        assert off.mean() <= 1.5 and off.max() <= 24, name

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from catfish_core import runs
 from catfish_core.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
+from catfish_core.data import library, pixels
 from catfish_core.errors import RunError
 from catfish_core.events import BatchEnd, Completed, EpochEnd, Failed, Preparing, Started, Stopped, Tested
 from catfish_core.jobs import launcher, worker
@@ -88,6 +89,22 @@ def test_two_runs_of_one_configuration_are_equal_to_the_last_digit(workspace, ti
     assert curves[0] == curves[1]
 
 
+def test_losses_are_those_without_a_cache_to_the_last_digit(workspace, tiny_dataset, monkeypatch):
+    curves, said_of_photos = [], []
+    for budget in ("10", "0"):
+        monkeypatch.setenv("CATFISH_CACHE_GB", budget)
+        run = runs.create(workspace, configured())
+        assert isinstance(worker.work(run), Completed)
+        told = said(run)
+        facts = [(e.loss,) for e in told if isinstance(e, BatchEnd)]
+        facts += [(e.train_loss, e.val_loss) for e in told if isinstance(e, EpochEnd)]
+        pixels.forget(workspace, library.info(workspace, tiny_dataset).version)
+        curves.append([*facts, json.loads(run.report_path.read_text())["predictions"]])
+        said_of_photos.append([e.what for e in told if isinstance(e, Preparing) and "hotos" in e.what][0])
+    assert curves[0] == curves[1]
+    assert said_of_photos[0] == "Preparing the photos" and "read anew in every epoch" in said_of_photos[1]
+
+
 def test_the_kept_weights_are_those_of_the_best_epoch(workspace, tiny_dataset):
     """Measured again from the saved model, the validation accuracy is the best one told."""
     from catfish_core.models import saved
@@ -96,7 +113,7 @@ def test_the_kept_weights_are_those_of_the_best_epoch(workspace, tiny_dataset):
 
     run = runs.create(workspace, configured(epochs=4))
     ended = worker.work(run)
-    made = session._session(run.config(), workspace)
+    made = session._at_once(session._prepared(run.config(), workspace))
     model = saved.load(run.path).model
     measured = validate(model, made.batches("val"), optim.loss_function(run.config().training), made.device)
     assert measured.accuracy == ended.best_val_accuracy
