@@ -13,12 +13,12 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from itertools import count as counting
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from filelock import FileLock, Timeout
 
@@ -61,9 +61,28 @@ class DatasetInfo:
 class Split:
     """The photos of one split, in a fixed order; `names` are those they came with."""
 
-    paths: tuple[Path, ...]
+    paths: Sequence[Path]
     labels: tuple[int, ...]
     names: tuple[str, ...]
+
+
+class Files(Sequence[Path]):
+    """The paths of files in one folder, made when they are asked for: there may be hundreds of thousands."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._folder, self._names = folder, tuple(names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, place: int) -> Path: ...
+    @overload
+    def __getitem__(self, place: slice) -> Files: ...
+    def __getitem__(self, place: int | slice) -> Path | Files:
+        if isinstance(place, slice):
+            return Files(self._folder, self._names[place])
+        return self._folder / self._names[place]
 
 
 @dataclass(frozen=True)
@@ -133,17 +152,17 @@ def load(ws: Workspace, id: str) -> Dataset:
     folder = ws.datasets / id
     try:
         columns = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        return Dataset(about, {split: _split(columns, split, f"{folder / 'photos'}/") for split in SPLITS})
+        return Dataset(about, {split: _split(columns, split, folder / "photos") for split in SPLITS})
     except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
         raise _damaged(id) from error
 
 
-def _split(columns: dict[str, Any], split: str, photos: str) -> Split:
+def _split(columns: dict[str, Any], split: str, photos: Path) -> Split:
     """The rows of `split`; column by column, because there may be hundreds of thousands."""
     rows = [i for i, name in enumerate(columns["split"]) if name == split]
     files, labels, names = columns["file"], columns["label"], columns["name"]
     return Split(
-        tuple([Path(photos + files[i]) for i in rows]),
+        Files(photos, [str(files[i]) for i in rows]),
         tuple([labels[i] for i in rows]),
         tuple([names[i] for i in rows]),
     )

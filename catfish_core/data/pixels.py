@@ -44,7 +44,8 @@ _BUDGET_GB = 10.0
 _BLOCK_BYTES = 4 * 2**20
 _WHOLE_BYTES = 512 * 2**20  # so much is checked to its last byte at every opening; of more, some blocks are
 _SAMPLED = 32  # blocks
-_RESIDENT_BYTES = 256 * 2**20  # mapped pages that count as this process's memory before they are handed back
+_RESIDENT_BYTES = 256 * 2**20  # of a file no larger than this all pages may stay mapped
+_TOUCHED_BYTES = 2 * 2**20  # read from a larger one before its pages are let go: Linux maps up to 2 MiB around each
 
 
 class Pixels:
@@ -65,7 +66,8 @@ class Pixels:
     def _hand_back(self, touched: int) -> None:
         """Let go of mapped pages now and then: they stay in the system's cache, but no longer count as ours."""
         self._touched += touched
-        if self._touched > _RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+        large = self._all.nbytes > _RESIDENT_BYTES
+        if large and self._touched > _TOUCHED_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
             self._touched = 0
 
@@ -211,9 +213,8 @@ def _sources(dataset: Dataset) -> list[tuple[Path, str]]:
     """row → the path of its photo, and the name it came with."""
     sources = [(Path(), "")] * sum(len(split.names) for split in dataset.splits.values())
     for split, rows in _rows(dataset).items():
-        for row, path, name in zip(
-            rows.tolist(), dataset.splits[split].paths, dataset.splits[split].names, strict=True
-        ):
+        found = dataset.splits[split]
+        for row, path, name in zip(rows.tolist(), found.paths, found.names, strict=True):
             sources[row] = path, name
     return sources
 

@@ -369,4 +369,5 @@ def test_reading_everything_holds_little_memory(workspace, dataset, monkeypatch)
     """Pages that were read are handed back; what they hold is still right."""
     made = ready(workspace, dataset)
     monkeypatch.setattr(pixels, "_RESIDENT_BYTES", 1000)
+    monkeypatch.setattr(pixels, "_TOUCHED_BYTES", 1000)
     assert same(dataset, made) and same(dataset, made)
