@@ -105,7 +105,7 @@ def test_turning_around_another_point(photos, center):
     angles, none = numbers(-180, 180), np.zeros(N)
     got = augmenting.warped(photos, -angles, none, none, none + 1, none, "bilinear", 0, center)
     place, bilinear = [part * SIDE for part in center], v2.InterpolationMode.BILINEAR
-    expected = [F.rotate(p, float(a), bilinear, center=place) for p, a in zip(photos, angles, strict=True)]
+    expected = [F.rotate(p, float(a), bilinear, center=place, fill=0) for p, a in zip(photos, angles, strict=True)]
     assert differing(got, torch.stack(expected)) < 0.002
 
 
