@@ -12,9 +12,8 @@ from catfish_core.errors import UNREADABLE_TENSORS, RunError
 from catfish_core.training.loop import TrainState
 from catfish_core.workspace import atomic
 
-_PLAIN = tuple(
-    f.name for f in dataclasses.fields(TrainState) if f.name not in ("model", "optimizer", "schedule", "device")
-)
+_BUILT = ("model", "optimizer", "schedule", "device", "compute", "learner", "scaler")  # from the configuration
+_PLAIN = tuple(field.name for field in dataclasses.fields(TrainState) if field.name not in _BUILT)
 
 
 def save(path: Path, state: TrainState) -> None:
@@ -23,6 +22,7 @@ def save(path: Path, state: TrainState) -> None:
         "model": state.model.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "plateau": state.schedule.plateau.state_dict(),
+        "scaler": state.scaler.state_dict(),
         "random": torch.get_rng_state(),
         **{name: getattr(state, name) for name in _PLAIN},
     }
@@ -41,6 +41,9 @@ def load(path: Path, state: TrainState) -> None:
         state.model.load_state_dict(content["model"])
         state.optimizer.load_state_dict(content["optimizer"])
         state.schedule.plateau.load_state_dict(content["plateau"])
+        if content.get("scaler"):  # empty except in fp16
+            state.scaler.load_state_dict(content["scaler"])
+        content.setdefault("micro_batch", state.micro_batch)  # checkpoints before 0.2 have none
         for name in _PLAIN:
             setattr(state, name, content[name])
         torch.set_rng_state(content["random"].cpu())

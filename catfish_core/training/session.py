@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 
 import catfish_core
 from catfish_core import augment, catalog
@@ -27,6 +28,7 @@ from catfish_core.models import build, saved, weights
 from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
 from catfish_core.training import checkpoint, optim
+from catfish_core.training.compute import decide, keep_memory
 from catfish_core.training.loop import ShouldStop, TrainState, fit
 from catfish_core.workspace import Workspace, write_text
 
@@ -70,6 +72,7 @@ def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
     attempt is taken up again. Raises CatfishError for everything that a person can mend.
     """
     began = time.time()
+    keep_memory()
     config, workspace = run.config(), Workspace(run.path.parents[1])
     for step in _preparations(config, workspace):
         yield step
@@ -152,10 +155,21 @@ def _state(session: Session, workspace: Workspace) -> TrainState:
     config = session.config
     torch.manual_seed(config.training.seed)
     classes = len(session.dataset.info.classes)
-    model = build.build(config.model, classes, config.data.image_size, workspace).to(session.device)
+    model = build.build(config.model, classes, config.data.image_size, workspace)
+    compute = decide(config.compute, session.device, model)
+    model = compute.placed(model, session.device)
     optimizer = optim.optimizer(model, config.optimizer)
     steps = len(session.batches("train"))
-    return TrainState(model, optimizer, optim.Schedule(optimizer, config, steps), session.device)
+    return TrainState(
+        model,
+        optimizer,
+        optim.Schedule(optimizer, config, steps),
+        session.device,
+        compute,
+        compute.learner(model),
+        GradScaler(session.device.type, enabled=compute.precision == "fp16"),
+        config.compute.micro_batch,
+    )
 
 
 def _started(session: Session, state: TrainState) -> Started:
@@ -169,6 +183,7 @@ def _started(session: Session, state: TrainState) -> Started:
         trained=trained,
         device=str(session.device),
         dataset_version=session.dataset.info.version,
+        compute=state.compute.words,
     )
 
 
