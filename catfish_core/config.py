@@ -123,6 +123,16 @@ class ComputeConfig(Section):
         description="Compute batches in parts of at most this many photos and step once: less memory, same step "
         "(BatchNorm sees the parts). None takes whole batches until memory runs out.",
     )
+    feature_cache: bool = Field(
+        True, description="Frozen networks only: let the backbone see every photo once and train the head on that."
+    )
+    feature_views: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Frozen networks with augmentation: how many changed views of every photo are kept and taken in "
+        "turn; 0 computes new ones in every epoch.",
+    )
 
 
 class RunConfig(Section):

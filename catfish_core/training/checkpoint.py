@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from catfish_core.errors import UNREADABLE_TENSORS, RunError
+from catfish_core.models.build import fixed
 from catfish_core.training.loop import TrainState
 from catfish_core.workspace import atomic
 
@@ -17,9 +18,13 @@ _PLAIN = tuple(field.name for field in dataclasses.fields(TrainState) if field.n
 
 
 def save(path: Path, state: TrainState) -> None:
-    """Write weights, optimizer, schedule, counters and random state of `state` to `path`."""
+    """Write weights, optimizer, schedule, counters and random state of `state` to `path`.
+
+    Frozen weights are left out: they are built again from where they came.
+    """
+    frozen = fixed(state.model)
     content = {
-        "model": state.model.state_dict(),
+        "model": {name: tensor for name, tensor in state.model.state_dict().items() if name not in frozen},
         "optimizer": state.optimizer.state_dict(),
         "plateau": state.schedule.plateau.state_dict(),
         "scaler": state.scaler.state_dict(),
@@ -38,7 +43,8 @@ def load(path: Path, state: TrainState) -> None:
     """
     try:
         content: dict[str, Any] = torch.load(path, map_location=state.device, weights_only=True)
-        state.model.load_state_dict(content["model"])
+        now = state.model.state_dict()
+        state.model.load_state_dict({**{name: now[name] for name in fixed(state.model)}, **content["model"]})
         state.optimizer.load_state_dict(content["optimizer"])
         state.schedule.plateau.load_state_dict(content["plateau"])
         if content.get("scaler"):  # empty except in fp16

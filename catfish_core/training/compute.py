@@ -6,7 +6,7 @@ import ctypes
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -132,6 +132,21 @@ def reading(values: Tensor) -> Iterator[list[float]]:
         yield host.tolist()
 
     return wait()
+
+
+@contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """Compute with `number` threads inside, None for as many as before.
+
+    Two threads that share a fraction of a millisecond of work spend it waiting for each other, and many times as
+    long where another process has their core.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_memory() -> None:

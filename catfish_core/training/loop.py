@@ -198,7 +198,7 @@ def _gradients(
     step stays that of the whole batch, with two exceptions: BatchNorm takes its statistics over the parts, and
     has seen some photos twice after a repetition; dropout draws anew.
     """
-    least = smallest_part(state.model)
+    least = smallest_part(state.learner)
     while True:
         number = parts(len(labels), state.micro_batch, least)
         try:

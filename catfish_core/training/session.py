@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,8 +29,9 @@ from catfish_core.events import Completed, EpochEnd, Event, Preparing, Started, 
 from catfish_core.models import build, saved, weights
 from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
-from catfish_core.training import checkpoint, optim
-from catfish_core.training.compute import decide, keep_memory
+from catfish_core.training import checkpoint, features, optim
+from catfish_core.training.compute import decide, keep_memory, threads
+from catfish_core.training.features import Sources
 from catfish_core.training.loop import ShouldStop, TrainState, fit
 from catfish_core.workspace import Workspace, write_text
 
@@ -57,6 +60,16 @@ class Session:
             seed=self.config.training.seed if training else None,
         )
 
+    def describe(self) -> dict[str, Any]:
+        """What decides the pixels that a network sees, as plain values."""
+        data, splits = self.config.data, self.dataset.splits
+        names = {split: list(photos.names) for split, photos in splits.items()}
+        return {
+            "dataset": self.dataset.info.version,
+            "names": hashlib.blake2b(json.dumps(names).encode(), digest_size=16).hexdigest(),
+            "shape": [data.image_size, data.resize, self.mean, self.std],
+        }
+
     def evaluate(self, model: nn.Module, should_stop: ShouldStop) -> Report | None:
         """`model` on the test split; None when asked to stop."""
         loss = optim.loss_function(self.config.training)
@@ -83,10 +96,15 @@ def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
     state = _state(session, workspace)
     if (run.checkpoints / "last.pt").exists():
         checkpoint.load(run.checkpoints / "last.pt", state)
-    yield _started(session, state)
+    about = session.describe()
+    plain = session.batches("train"), session.batches("val")
+    sources = yield from features.sources(state, config, *plain, about, workspace.features, should_stop)
+    if sources is None:
+        return
+    yield _started(session, state, sources.note)
     board = TensorBoard(run.path / "tensorboard")
     try:
-        for event in _fit(run, session, state, should_stop):
+        for event in _fit(run, session, state, sources, should_stop):
             board(event)
             yield event
     finally:
@@ -107,15 +125,15 @@ def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
     return report
 
 
-def _fit(run: Run, session: Session, state: TrainState, should_stop: ShouldStop) -> Iterator[Event]:
+def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should_stop: ShouldStop) -> Iterator[Event]:
     """The training itself; every epoch's state and the best weights are on disk before the event is told."""
-    train_batches, val_batches = session.batches("train"), session.batches("val")
-    for event in fit(state, train_batches, val_batches, session.config, should_stop):
-        if isinstance(event, EpochEnd):
-            if event.improved:
-                _keep(run, session, state.model)
-            checkpoint.save(run.checkpoints / "last.pt", state)
-        yield event
+    with threads(sources.threads):
+        for event in fit(state, sources.train, sources.val, session.config, should_stop):
+            if isinstance(event, EpochEnd):
+                if event.improved:
+                    _keep(run, session, state.model)
+                checkpoint.save(run.checkpoints / "last.pt", state)
+            yield event
     if not run.model_path.exists():  # stopped before the first validation: what there is, is kept
         _keep(run, session, state.model)
     if state.finished and not should_stop():
@@ -172,7 +190,7 @@ def _state(session: Session, workspace: Workspace) -> TrainState:
     )
 
 
-def _started(session: Session, state: TrainState) -> Started:
+def _started(session: Session, state: TrainState, note: str) -> Started:
     parameters, trained = build.count(state.model)
     return Started(
         classes=session.dataset.info.classes,
@@ -184,6 +202,7 @@ def _started(session: Session, state: TrainState) -> Started:
         device=str(session.device),
         dataset_version=session.dataset.info.version,
         compute=state.compute.words,
+        note=note,
     )
 
 

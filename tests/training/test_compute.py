@@ -288,6 +288,16 @@ def test_a_checkpoint_from_before_there_were_parts_is_read(tmp_path):
     assert fresh.epoch == 2 and fresh.micro_batch is None
 
 
+def test_threads_are_given_back():
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), compute.threads(1):
+        assert torch.get_num_threads() == 1
+        raise ZeroDivisionError
+    with compute.threads(None):
+        assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == before
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
 def test_freed_buffers_are_kept_and_do_not_pile_up():
     """In a process of its own, as a worker: fewer pages are asked of the kernel, and no more memory is held."""
