@@ -102,6 +102,39 @@ class TrainingConfig(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="What computes.")
 
 
+class ComputeConfig(Section):
+    """How it is computed: what makes a run quicker or lets it fit into memory."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="Number format: auto takes what is quick on the device; fp32 is exact; bf16 and fp16 are half "
+        "as long. fp16 needs an NVIDIA card.",
+    )
+    channels_last: Literal["auto", "on", "off"] = Field(
+        "auto", description="Keep the colours of a pixel side by side in memory, which convolutions like."
+    )
+    compile: bool = Field(
+        False, description="Let torch write code for this very network: a minute at the start, quicker steps after."
+    )
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        le=65_536,
+        description="Compute batches in parts of at most this many photos and step once: less memory, same step "
+        "(BatchNorm sees the parts). None takes whole batches until memory runs out.",
+    )
+    feature_cache: bool = Field(
+        True, description="Frozen networks only: let the backbone see every photo once and train the head on that."
+    )
+    feature_views: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Frozen networks with augmentation: how many changed views of every photo are kept and taken in "
+        "turn; 0 computes new ones in every epoch.",
+    )
+
+
 class RunConfig(Section):
     """Everything a worker needs to train one model."""
 
@@ -113,6 +146,7 @@ class RunConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     training: TrainingConfig = TrainingConfig()
+    compute: ComputeConfig = ComputeConfig()
 
     @field_validator("name")
     @classmethod
@@ -128,6 +162,8 @@ class RunConfig(Section):
         if self.training.batch_size == 1 and row.batch_norm:
             raise ValueError(f"training.batch_size: {row.name} compares photos of a batch, so it needs at least 2")
         augment.check(self.augment.steps, size)
+        if self.compute.precision == "fp16" and self.training.device in ("cpu", "mps"):
+            raise ValueError("compute.precision: fp16 needs an NVIDIA card; choose auto, fp32 or bf16")
         return self
 
     @property

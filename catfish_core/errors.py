@@ -26,6 +26,12 @@ UNREADABLE_TENSORS: tuple[type[Exception], ...] = (
 )  # fmt: skip
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is Python's, torch's or a graphics card's way to say that memory ran out."""
+    said = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's: no import for it
+    return said or "out of memory" in str(error) or "can't allocate memory" in str(error)
+
+
 class CatfishError(Exception):
     """A fault a person can understand: `what` happened, and the `hint` that leads out of it."""
 

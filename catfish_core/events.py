@@ -40,7 +40,10 @@ class Prepared(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Event):
-    """The first step is about to be made."""
+    """The first step is about to be made.
+
+    `compute` says in words which formats it is computed in, `note` in a sentence what is unusual about it.
+    """
 
     classes: tuple[str, ...]
     samples: Mapping[str, int]
@@ -50,6 +53,17 @@ class Started(Event):
     trained: int
     device: str
     dataset_version: str
+    compute: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorySaved(Event):
+    """Memory ran out: batches are computed in parts of at most `micro_batch` photos from here on."""
+
+    epoch: int
+    step: int
+    micro_batch: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +148,19 @@ class Failed(Event):
 TERMINAL = (Completed, Stopped, Failed)
 _TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
-    for cls in (Preparing, Prepared, Started, BatchEnd, EpochEnd, EarlyStop, Tested, Completed, Stopped, Failed)
+    for cls in (
+        Preparing,
+        Prepared,
+        Started,
+        MemorySaved,
+        BatchEnd,
+        EpochEnd,
+        EarlyStop,
+        Tested,
+        Completed,
+        Stopped,
+        Failed,
+    )
 }
 
 

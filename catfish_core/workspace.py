@@ -53,6 +53,11 @@ class Workspace:
         return self.root / "cache" / "pixels"
 
     @property
+    def features(self) -> Path:
+        """What frozen backbones saw in photos; may be deleted at any time."""
+        return self.root / "cache" / "features"
+
+    @property
     def serving(self) -> Path:
         """The address and log of the inference service."""
         return self.root / "serving"

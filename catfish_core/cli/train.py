@@ -17,7 +17,18 @@ from catfish_core.cli.terminal import Bar, Usage, complain, percent, remark, say
 from catfish_core.config import RunConfig
 from catfish_core.data import library
 from catfish_core.errors import ConfigError, DatasetError
-from catfish_core.events import BatchEnd, Completed, EarlyStop, EpochEnd, Event, Failed, Preparing, Started, Stopped
+from catfish_core.events import (
+    BatchEnd,
+    Completed,
+    EarlyStop,
+    EpochEnd,
+    Event,
+    Failed,
+    MemorySaved,
+    Preparing,
+    Started,
+    Stopped,
+)
 from catfish_core.events import Tested as TestResult  # pytest takes a class called Test… for tests
 from catfish_core.runs import Run
 from catfish_core.workspace import Workspace
@@ -160,7 +171,12 @@ class Teller:
             counts = ", ".join(f"{number:,} {split}" for split, number in event.samples.items())
             yield f"Run {self.run.id}"
             yield f"{len(event.classes)} classes; photos: {counts}."
-            yield f"{event.trained:,} of {event.parameters:,} weights to train, on {event.device}."
+            how = f"{event.device} ({event.compute})" if event.compute else event.device
+            yield f"{event.trained:,} of {event.parameters:,} weights to train, on {how}."
+            if event.note:
+                yield event.note
+        elif isinstance(event, MemorySaved):
+            yield f"Memory ran out: batches are computed in {event.micro_batch:,} photos, to the same steps."
         elif isinstance(event, EpochEnd):
             yield self._epoch(event)
         elif isinstance(event, EarlyStop):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from catfish_core.errors import CatfishError, RunError
+from catfish_core.errors import CatfishError, RunError, out_of_memory
 from catfish_core.events import Completed, Event, EventLog, Failed, Preparing, Stopped
 from catfish_core.jobs.wish import StopWish
 from catfish_core.runs import Run
@@ -110,7 +110,7 @@ def _signals(stop: StopWish) -> Iterator[None]:
 
 def _unexpected(error: Exception) -> Failed:
     """What a person is told of a fault nobody foresaw; the traceback is in the log."""
-    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+    if out_of_memory(error):
         return Failed(
             what="There was not enough memory for this network with this many photos at once.",
             hint="Halve the batch size, take smaller photos or a smaller network.",

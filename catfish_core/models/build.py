@@ -125,10 +125,26 @@ def train_mode(model: nn.Module) -> None:
     dropout or stochastic depth inside a frozen part would blur what the head learns from.
     """
     model.train()
-    for part in model.modules():
-        parameters = list(part.parameters())
-        if parameters and not any(p.requires_grad for p in parameters):
-            part.eval()
+    for part in _frozen_parts(model):
+        part.eval()
+
+
+def _frozen_parts(part: nn.Module, name: str = "") -> dict[nn.Module, str]:
+    """The largest parts of `part` whose parameters are all frozen, and what they are called in it."""
+    if any(p.requires_grad for p in part.parameters()):
+        prefix = f"{name}." if name else ""
+        children = (_frozen_parts(child, prefix + of).items() for of, child in part.named_children())
+        return {inner: called for found in children for inner, called in found}
+    return {part: name} if next(part.parameters(), None) is not None else {}
+
+
+def fixed(model: nn.Module) -> set[str]:
+    """The names in the state of `model` that training cannot change: those of parts that are all frozen."""
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for part, prefix in _frozen_parts(model).items()
+        for name in part.state_dict()
+    }
 
 
 def count(model: nn.Module) -> tuple[int, int]:

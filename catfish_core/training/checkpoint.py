@@ -9,20 +9,25 @@ from typing import Any
 import torch
 
 from catfish_core.errors import UNREADABLE_TENSORS, RunError
+from catfish_core.models.build import fixed
 from catfish_core.training.loop import TrainState
 from catfish_core.workspace import atomic
 
-_PLAIN = tuple(
-    f.name for f in dataclasses.fields(TrainState) if f.name not in ("model", "optimizer", "schedule", "device")
-)
+_BUILT = ("model", "optimizer", "schedule", "device", "compute", "learner", "scaler")  # from the configuration
+_PLAIN = tuple(field.name for field in dataclasses.fields(TrainState) if field.name not in _BUILT)
 
 
 def save(path: Path, state: TrainState) -> None:
-    """Write weights, optimizer, schedule, counters and random state of `state` to `path`."""
+    """Write weights, optimizer, schedule, counters and random state of `state` to `path`.
+
+    Frozen weights are left out: they are built again from where they came.
+    """
+    frozen = fixed(state.model)
     content = {
-        "model": state.model.state_dict(),
+        "model": {name: tensor for name, tensor in state.model.state_dict().items() if name not in frozen},
         "optimizer": state.optimizer.state_dict(),
         "plateau": state.schedule.plateau.state_dict(),
+        "scaler": state.scaler.state_dict(),
         "random": torch.get_rng_state(),
         **{name: getattr(state, name) for name in _PLAIN},
     }
@@ -38,9 +43,13 @@ def load(path: Path, state: TrainState) -> None:
     """
     try:
         content: dict[str, Any] = torch.load(path, map_location=state.device, weights_only=True)
-        state.model.load_state_dict(content["model"])
+        now = state.model.state_dict()
+        state.model.load_state_dict({**{name: now[name] for name in fixed(state.model)}, **content["model"]})
         state.optimizer.load_state_dict(content["optimizer"])
         state.schedule.plateau.load_state_dict(content["plateau"])
+        if content.get("scaler"):  # empty except in fp16
+            state.scaler.load_state_dict(content["scaler"])
+        content.setdefault("micro_batch", state.micro_batch)  # checkpoints before 0.2 have none
         for name in _PLAIN:
             setattr(state, name, content[name])
         torch.set_rng_state(content["random"].cpu())

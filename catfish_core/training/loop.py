@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from catfish_core.config import RunConfig
-from catfish_core.data.loader import Batches
-from catfish_core.errors import TrainingError
-from catfish_core.events import BatchEnd, EarlyStop, EpochEnd, Event
+from catfish_core.errors import TrainingError, out_of_memory
+from catfish_core.events import BatchEnd, EarlyStop, EpochEnd, Event, MemorySaved
 from catfish_core.models.build import AUX_WEIGHT, split_outputs, train_mode
+from catfish_core.training.compute import Compute, parts, reading, smallest_part
 from catfish_core.training.optim import Loss, Schedule, loss_function
 
 ShouldStop = Callable[[], bool]
+LATE = {"cuda": 1}  # steps behind at which a loss is read, so that the device's queue never runs empty
+
+
+class Source(Protocol):
+    """Where batches of (images, labels) come from: `data.loader.Batches`, features of a frozen backbone, tensors."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+    def epoch(self, n: int, /) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch `n`, counted from 0."""
+        ...
 
 
 @dataclass
@@ -27,12 +41,19 @@ class TrainState:
 
     The weights worth keeping are those of the highest validation accuracy, the lower loss deciding between
     equals; early stopping and the plateau schedule watch the validation loss.
+
+    `learner` is what the batches go through: the model, or its head where they are features of a frozen
+    backbone, compiled or not. `micro_batch` is the most photos computed at once, None for whole batches.
     """
 
     model: nn.Module
     optimizer: Optimizer
     schedule: Schedule
     device: torch.device
+    compute: Compute = Compute()
+    learner: nn.Module = None  # type: ignore[assignment]  # the model, unless another is given
+    scaler: GradScaler = field(default_factory=lambda: GradScaler(enabled=False))
+    micro_batch: int | None = None
     epoch: int = 0
     step: int = 0
     best_epoch: int = 0
@@ -41,6 +62,10 @@ class TrainState:
     lowest_val_loss: float = math.inf
     epochs_without_progress: int = 0
     finished: bool = False
+
+    def __post_init__(self) -> None:
+        if self.learner is None:
+            self.learner = self.model
 
 
 @dataclass
@@ -52,11 +77,11 @@ class Means:
     samples: int = 0
     started: float = field(default_factory=time.perf_counter)
 
-    def add(self, loss: float, logits: Tensor, labels: Tensor) -> None:
-        """Take in one batch: mean loss, logits (B, C), labels (B,)."""
-        self.loss_sum += loss * len(labels)
-        self.correct += int((logits.argmax(1) == labels).sum())
-        self.samples += len(labels)
+    def add(self, loss: float, correct: float, samples: int) -> None:
+        """Take in one batch: its mean loss, how many of its photos were right, and how many there are."""
+        self.loss_sum += loss * samples
+        self.correct += int(correct)
+        self.samples += samples
 
     @property
     def loss(self) -> float:
@@ -75,20 +100,21 @@ class Means:
 
 
 def fit(
-    state: TrainState, train: Batches, val: Batches, config: RunConfig, should_stop: ShouldStop = lambda: False
+    state: TrainState, train: Source, val: Source, config: RunConfig, should_stop: ShouldStop = lambda: False
 ) -> Iterator[Event]:
-    """Train `state.model` from `state.epoch` on, telling BatchEnd, EpochEnd and, if it comes to that, EarlyStop.
+    """Train `state.model` from `state.epoch` on, telling BatchEnd, EpochEnd and, if need be, MemorySaved, EarlyStop.
 
     At each EpochEnd the model holds exactly that epoch's weights, so a caller that sees `improved` can save
     them. `should_stop` is asked before every batch; when it says yes the generator ends with
-    `state.finished` False. Raises TrainingError when the loss is no longer a number.
+    `state.finished` False. Raises TrainingError when the loss is no longer a number, or when there is not
+    memory enough for the smallest part of a batch.
     """
     loss_fn = loss_function(config.training)
     for epoch in range(state.epoch, config.training.epochs):
         means = Means()
         yield from _train_epoch(state, train, epoch, loss_fn, means, should_stop)
         trained_at = means.rate
-        measured = None if should_stop() else validate(state.model, val, loss_fn, state.device, should_stop)
+        measured = None if should_stop() else _validated(state, val, loss_fn, should_stop)
         if measured is None:
             return
         _remember(state, epoch, measured)
@@ -117,51 +143,137 @@ def fit(
 
 
 def _train_epoch(
-    state: TrainState, train: Batches, epoch: int, loss_fn: Loss, means: Means, should_stop: ShouldStop
-) -> Iterator[BatchEnd]:
+    state: TrainState, train: Source, epoch: int, loss_fn: Loss, means: Means, should_stop: ShouldStop
+) -> Iterator[Event]:
     train_mode(state.model)
+    behind: deque[_Step] = deque()
     for batch, (images, labels) in enumerate(train.epoch(epoch)):
         if should_stop():
-            return
+            break
         lr = state.schedule.apply(state.step)
-        loss, logits = _step(state, images.to(state.device), labels.to(state.device), loss_fn)
-        means.add(loss, logits, labels.to(state.device))
-        yield BatchEnd(epoch=epoch, batch=batch, step=state.step, loss=loss, lr=lr, images_per_second=means.rate)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"In epoch {epoch + 1} the loss stopped being a number: the steps were too long, weights exploded.",
-                f"Try a learning rate ten times smaller than {lr:.2g}.",
-            )
+        images, labels = (state.compute.moved(tensor, state.device) for tensor in (images, labels))
+        facts = yield from _gradients(state, images, labels, loss_fn, epoch)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        behind.append(_Step(epoch, batch, state.step, lr, len(labels), reading(facts)))
         state.step += 1
+        if len(behind) > LATE.get(state.device.type, 0):
+            yield from _told(behind.popleft(), means)
+    while behind:
+        yield from _told(behind.popleft(), means)
 
 
-def _step(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Loss) -> tuple[float, Tensor]:
-    """One step of the optimizer on images (B, 3, S, S); the loss before it and the logits (B, C)."""
+@dataclass(frozen=True)
+class _Step:
+    """A step that was made; its mean loss and how many photos were right are on their way from the device."""
+
+    epoch: int
+    batch: int
+    step: int
+    lr: float
+    samples: int
+    facts: Iterator[list[float]]
+
+
+def _told(made: _Step, means: Means) -> Iterator[BatchEnd]:
+    """The event of a step; raises TrainingError when its loss is no longer a number."""
+    loss, correct = next(made.facts)
+    means.add(loss, correct, made.samples)
+    yield BatchEnd(
+        epoch=made.epoch, batch=made.batch, step=made.step, loss=loss, lr=made.lr, images_per_second=means.rate
+    )
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"In epoch {made.epoch + 1} the loss stopped being a number: the steps were too long, weights exploded.",
+            f"Try a learning rate ten times smaller than {made.lr:.2g}.",
+        )
+
+
+def _gradients(
+    state: TrainState, images: Tensor, labels: Tensor, loss_fn: Loss, epoch: int
+) -> Generator[MemorySaved, None, Tensor]:
+    """Compute the gradients of one batch; its mean loss and the number of photos that were right, (2,).
+
+    Where memory runs out the batch is computed again in parts of half the size, and so are all that follow. The
+    step stays that of the whole batch, with two exceptions: BatchNorm takes its statistics over the parts, and
+    has seen some photos twice after a repetition; dropout draws anew.
+    """
+    least = smallest_part(state.learner)
+    while True:
+        number = parts(len(labels), state.micro_batch, least)
+        try:
+            return _accumulated(state, images, labels, loss_fn, number)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            if len(labels) // (2 * number) < least:
+                raise TrainingError(
+                    "There is not enough memory for this network, not even with the smallest part of a batch.",
+                    "Take smaller photos or a smaller network, or end other programs.",
+                ) from error
+        # Out of the handler: the error's traceback no longer holds the tensors of the failed attempt.
+        if state.device.type == "cuda":
+            torch.cuda.empty_cache()
+        state.micro_batch = -(-len(labels) // (2 * number))
+        yield MemorySaved(epoch=epoch, step=state.step, micro_batch=state.micro_batch)
+
+
+def _accumulated(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Loss, number: int) -> Tensor:
+    """The gradients of images (B, 3, S, S), computed in `number` parts, each weighing as many photos as it has."""
     state.optimizer.zero_grad(set_to_none=True)
-    logits, auxiliary = split_outputs(state.model(images))
-    loss = loss_fn(logits, labels)
-    total = loss
-    for extra in auxiliary:
-        total = total + AUX_WEIGHT * loss_fn(extra, labels)
-    total.backward()  # type: ignore[no-untyped-call]
-    state.optimizer.step()
-    return float(loss.item()), logits.detach()
+    facts = torch.zeros(2, device=state.device)
+    for some, truth in zip(images.tensor_split(number), labels.tensor_split(number), strict=True):
+        share = len(truth) / len(labels)
+        with state.compute.autocast(state.device):
+            logits, auxiliary = split_outputs(state.learner(some))
+        loss = loss_fn(logits.float(), truth)
+        total = loss
+        for extra in auxiliary:
+            total = total + AUX_WEIGHT * loss_fn(extra.float(), truth)
+        state.scaler.scale(total * share).backward()  # type: ignore[no-untyped-call]
+        facts += torch.stack((loss.detach() * share, (logits.detach().argmax(1) == truth).sum()))
+    return facts
+
+
+def _validated(state: TrainState, val: Source, loss_fn: Loss, should_stop: ShouldStop) -> Means | None:
+    """What `state.learner` makes of `val`, computed as the training is."""
+    state.model.eval()
+    return validate(state.learner, val, loss_fn, state.device, should_stop, state.compute, state.micro_batch)
 
 
 @torch.inference_mode()
 def validate(
-    model: nn.Module, batches: Batches, loss_fn: Loss, device: torch.device, should_stop: ShouldStop = lambda: False
+    model: nn.Module,
+    batches: Source,
+    loss_fn: Loss,
+    device: torch.device,
+    should_stop: ShouldStop = lambda: False,
+    compute: Compute = Compute(),  # noqa: B008 - frozen
+    micro_batch: int | None = None,
 ) -> Means | None:
     """Mean loss and accuracy of `model` in eval mode over `batches`; None when it was asked to stop."""
     model.eval()
     means = Means()
+    behind: deque[tuple[int, Iterator[list[float]]]] = deque()
     for images, labels in batches:
         if should_stop():
             return None
-        labels = labels.to(device)
-        logits, _ = split_outputs(model(images.to(device)))
-        means.add(float(loss_fn(logits, labels).item()), logits, labels)
+        images, labels = compute.moved(images, device), compute.moved(labels, device)
+        with compute.autocast(device):
+            pieces = images.tensor_split(parts(len(labels), micro_batch))
+            logits = torch.cat([split_outputs(model(piece))[0] for piece in pieces]).float()
+        right = (logits.argmax(1) == labels).sum()
+        behind.append((len(labels), reading(torch.stack((loss_fn(logits, labels), right)))))
+        if len(behind) > LATE.get(device.type, 0):
+            _measured(means, *behind.popleft())
+    for samples, facts in behind:
+        _measured(means, samples, facts)
     return means
+
+
+def _measured(means: Means, samples: int, facts: Iterator[list[float]]) -> None:
+    loss, correct = next(facts)
+    means.add(loss, correct, samples)
 
 
 def _remember(state: TrainState, epoch: int, measured: Means) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import subprocess
 import time
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 
 import catfish_core
 from catfish_core import augment, catalog
@@ -28,7 +32,9 @@ from catfish_core.events import Completed, EpochEnd, Event, Preparing, Started, 
 from catfish_core.models import build, saved, weights
 from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
-from catfish_core.training import checkpoint, optim
+from catfish_core.training import checkpoint, features, optim
+from catfish_core.training.compute import decide, keep_memory, threads
+from catfish_core.training.features import Sources
 from catfish_core.training.loop import ShouldStop, TrainState, fit
 from catfish_core.workspace import Workspace, write_text
 
@@ -64,6 +70,16 @@ class Session:
             seed=self.config.training.seed if training else None,
         )
 
+    def describe(self) -> dict[str, Any]:
+        """What decides the pixels that a network sees, as plain values."""
+        data, splits = self.config.data, self.dataset.splits
+        names = {split: list(photos.names) for split, photos in splits.items()}
+        return {
+            "dataset": self.dataset.info.version,
+            "names": hashlib.blake2b(json.dumps(names).encode(), digest_size=16).hexdigest(),
+            "shape": [data.image_size, data.resize, self.mean, self.std],
+        }
+
     def evaluate(self, model: nn.Module, should_stop: ShouldStop) -> Report | None:
         """`model` on the test split; None when asked to stop."""
         loss = optim.loss_function(self.config.training)
@@ -79,51 +95,62 @@ def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
     attempt is taken up again. Raises CatfishError for everything that a person can mend.
     """
     began = time.time()
+    keep_memory()
     config, workspace = run.config(), Workspace(run.path.parents[1])
     session = yield from _unless(should_stop, _prepared(config, workspace))
     if session is None:
         return
-    _write_environment(run, session)
-    state = _state(session, workspace)
-    if (run.checkpoints / "last.pt").exists():
-        checkpoint.load(run.checkpoints / "last.pt", state)
-    yield _started(session, state)
-    board = TensorBoard(run.path / "tensorboard")
-    try:
-        for event in _fit(run, session, state, should_stop):
-            board(event)
-            yield event
-    finally:
-        board.close()
-        session.close()
-    if state.finished and not should_stop():
+    with closing(session):
+        state = yield from _trained(run, session, workspace, should_stop)
+    if state is not None and state.finished and not should_stop():
         yield Completed(
             best_epoch=state.best_epoch, best_val_accuracy=state.best_val_accuracy, seconds=time.time() - began
         )
 
 
+def _trained(
+    run: Run, session: Session, workspace: Workspace, should_stop: ShouldStop
+) -> Generator[Event, None, TrainState | None]:
+    """Everything from the first weights to the test report; the state is the value, None when stopped before."""
+    _write_environment(run, session)
+    state = _state(session, workspace)
+    if (run.checkpoints / "last.pt").exists():
+        checkpoint.load(run.checkpoints / "last.pt", state)
+    about = session.describe()
+    plain = session.batches("train"), session.batches("val")
+    sources = yield from features.sources(state, session.config, *plain, about, workspace.features, should_stop)
+    if sources is None:
+        return None
+    yield _started(session, state, sources.note)
+    board = TensorBoard(run.path / "tensorboard")
+    try:
+        for event in _fit(run, session, state, sources, should_stop):
+            board(event)
+            yield event
+    finally:
+        board.close()
+    return state
+
+
 def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
     """Measure the kept weights of `run` on its test split again and write the report; raises RunError without any."""
-    session = _at_once(_prepared(run.config(), Workspace(run.path.parents[1])))
-    try:
+    with closing(_at_once(_prepared(run.config(), Workspace(run.path.parents[1])))) as session:
         report = session.evaluate(saved.load(run.path, session.device).model, should_stop)
-    finally:
-        session.close()
     if report is None:
         raise RunError("The evaluation was stopped before its end.")
     write_text(run.report_path, report.to_json())
     return report
 
 
-def _fit(run: Run, session: Session, state: TrainState, should_stop: ShouldStop) -> Iterator[Event]:
+def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should_stop: ShouldStop) -> Iterator[Event]:
     """The training itself; every epoch's state and the best weights are on disk before the event is told."""
-    train_batches, val_batches = session.batches("train"), session.batches("val")
-    for event in fit(state, train_batches, val_batches, session.config, should_stop):
-        if isinstance(event, EpochEnd):
-            if event.improved:
-                _keep(run, session, state.model)
-            checkpoint.save(run.checkpoints / "last.pt", state)
-        yield event
+    with threads(sources.threads):
+        for event in fit(state, sources.train, sources.val, session.config, should_stop):
+            if isinstance(event, EpochEnd):
+                if event.improved:
+                    _keep(run, session, state.model)
+                checkpoint.save(run.checkpoints / "last.pt", state)
+            yield event
     if not run.model_path.exists():  # stopped before the first validation: what there is, is kept
         _keep(run, session, state.model)
     if state.finished and not should_stop():
@@ -202,13 +229,24 @@ def _state(session: Session, workspace: Workspace) -> TrainState:
     config = session.config
     torch.manual_seed(config.training.seed)
     classes = len(session.dataset.info.classes)
-    model = build.build(config.model, classes, config.data.image_size, workspace).to(session.device)
+    model = build.build(config.model, classes, config.data.image_size, workspace)
+    compute = decide(config.compute, session.device, model)
+    model = compute.placed(model, session.device)
     optimizer = optim.optimizer(model, config.optimizer)
     steps = len(session.batches("train"))
-    return TrainState(model, optimizer, optim.Schedule(optimizer, config, steps), session.device)
+    return TrainState(
+        model,
+        optimizer,
+        optim.Schedule(optimizer, config, steps),
+        session.device,
+        compute,
+        compute.learner(model),
+        GradScaler(session.device.type, enabled=compute.precision == "fp16"),
+        config.compute.micro_batch,
+    )
 
 
-def _started(session: Session, state: TrainState) -> Started:
+def _started(session: Session, state: TrainState, note: str) -> Started:
     parameters, trained = build.count(state.model)
     return Started(
         classes=session.dataset.info.classes,
@@ -219,6 +257,8 @@ def _started(session: Session, state: TrainState) -> Started:
         trained=trained,
         device=str(session.device),
         dataset_version=session.dataset.info.version,
+        compute=state.compute.words,
+        note=note,
     )
 
 
