@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: run test test-all lint types check clean help
+.PHONY: run test test-all lint types check bench clean help
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -27,6 +27,9 @@ types: $(VENV)/.installed-dev  ## static types
 	$(BIN)/python -m mypy
 
 check: lint types test  ## all that must pass before a commit
+
+bench: $(VENV)/.installed  ## how fast the engine is, beside the course's loop and the bare limit (minutes; ARGS="--quick")
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## remove the virtual environment and all caches (never the workspace)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
