@@ -98,9 +98,12 @@ def test_curves_keep_zoom_and_hidden_traces_while_they_move(app, page):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2, steps=5)
     page.mouse.up()
-    chart.locator(".legendtoggle").first.click()
-    page.wait_for_timeout(500)  # a legend waits whether a click becomes two
-    chosen = handle.evaluate(READ_CHART)
+    for _ in range(5):  # a click between two redraws of a busy machine can go astray, as a hand's can
+        chart.locator(".legendtoggle").first.click()
+        page.wait_for_timeout(700)  # a legend waits whether a click becomes two
+        chosen = handle.evaluate(READ_CHART)
+        if chosen["hidden"][0] == "legendonly":
+            break
     assert chosen["hidden"][0] == "legendonly"
     seen = sum(isinstance(e, EpochEnd) for e in run.events()[0])
     while sum(isinstance(e, EpochEnd) for e in run.events()[0]) < min(seen + 2, 8):
