@@ -58,6 +58,8 @@ def _panel(run: Run, now: Status, progress: Progress) -> None:
     if now in runs.ACTIVE:
         st.progress(line.fraction)
     _figures(now, progress)
+    if progress.started and (how := status.computing(progress.started)):
+        st.caption(plain(how))
 
 
 def _verdict(progress: Progress) -> None:

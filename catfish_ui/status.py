@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from catfish_core.events import Completed, Failed, Preparing, Stopped
+from catfish_core.events import Completed, Failed, Preparing, Started, Stopped
 from catfish_core.runs import Status
 from catfish_ui.progress import Progress
 from catfish_ui.text import count, duration, listed
@@ -106,3 +106,13 @@ def photos(samples: dict[str, int]) -> str:
     parts = [("train", "to learn from"), ("val", "to check on"), ("test", "for the test")]
     return listed([f"{count(samples[key], 'photo') if key == 'train' else format(samples[key], ',')} {what}"
                    for key, what in parts if samples.get(key)])  # fmt: skip
+
+
+def computing(started: Started) -> str:
+    """How a run is computed, in a sentence or two; empty for runs that never said."""
+    formats = {"fp32": "numbers of full length", "bf16": "half-length numbers", "fp16": "half-length numbers"}
+    precision = started.compute.partition(",")[0]
+    where = {"cpu": "the processor", "cuda": "the graphics card", "mps": "the graphics card"}
+    device = where.get(started.device.partition(":")[0], started.device)
+    told = f"Computed by {device} in {formats[precision]} ({started.compute})." if precision in formats else ""
+    return f"{started.note} {told}".strip()

@@ -73,6 +73,8 @@ MORE = (
     Question("training.seed", "Seed", "Where chance begins: the same seed gives the same run.", 0, 2**53 - 1),
     Question("training.device", "Computed by", "A graphics card is many times faster, where there is one.",
              options=("auto", "cpu", "cuda", "mps")),
+    Question("compute.precision", "Number format", "Half-length numbers are quicker where the device has them.",
+             options=("auto", "fp32", "bf16", "fp16")),
 )  # fmt: skip
 CHOSEN = ("data.dataset", "model.arch", "model.pretrained", "model.frozen")  # asked in words of their own
 PATHS = (*CHOSEN, *(question.path for question in (*COMMON, *MORE)))
@@ -98,6 +100,9 @@ WORDS = {
     "cpu": "Processor",
     "cuda": "NVIDIA GPU",
     "mps": "Apple GPU",
+    "fp32": "Full length (fp32)",
+    "bf16": "Half length (bf16)",
+    "fp16": "Half length (fp16)",
 }
 
 

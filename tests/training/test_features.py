@@ -138,7 +138,7 @@ def test_a_checkpoint_leaves_out_what_is_frozen_and_knows_a_strange_network(work
     content = torch.load(path, weights_only=True)
     content["model"].pop("classifier.0.weight")
     torch.save(content, path)
-    made = session._session(run.config(), workspace)
+    made = session._at_once(session._prepared(run.config(), workspace))
     with pytest.raises(RunError, match="damaged"):
         checkpoint.load(path, session._state(made, workspace))
 
@@ -236,7 +236,7 @@ def test_a_network_that_draws_before_its_head_is_known():
 
 
 def test_batches_of_features_come_in_the_order_of_the_photos(workspace, tiny_dataset):
-    made = session._session(configured(), workspace)
+    made = session._at_once(session._prepared(configured(), workspace))
     batches = made.batches("train")
     ours = features.FeatureBatches(batches, [torch.arange(batches.samples).view(-1, 1)])
     assert len(ours) == len(batches)

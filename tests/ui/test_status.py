@@ -60,3 +60,28 @@ def test_a_run_launched_again_gets_ready_again():
     assert ready.text == "Getting ready: Building the network."
     test = status.line("running", told(started, EarlyStop(epoch=1, patience=1), Preparing(what="Measuring")))
     assert "never seen" in test.text
+
+
+def test_how_a_run_is_computed_is_said_in_words():
+    started = Started(
+        classes=("a", "b"), samples={}, batches=1, epochs=1, parameters=1, trained=1, device="cpu",
+        dataset_version="v", compute="bf16, channels-last", note="The head trains on what the backbone saw.",
+    )  # fmt: skip
+    assert status.computing(started) == (
+        "The head trains on what the backbone saw. "
+        "Computed by the processor in half-length numbers (bf16, channels-last)."
+    )
+
+
+def test_a_run_from_before_formats_were_told_says_nothing():
+    started = Started(
+        classes=("a", "b"),
+        samples={},
+        batches=1,
+        epochs=1,
+        parameters=1,
+        trained=1,
+        device="cpu",
+        dataset_version="v",
+    )
+    assert status.computing(started) == ""
