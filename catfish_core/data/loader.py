@@ -121,7 +121,7 @@ class Batches:
 
     def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `n`, counted from 0; raises PhotoError for a photo that no longer decodes."""
-        pieces = self._pieces(n)
+        pieces = self.pieces(n)
         pool = ThreadPoolExecutor(1, thread_name_prefix="decode")
         try:
             coming = [pool.submit(self.pictures.read, pieces[0])] if pieces else []
@@ -133,7 +133,7 @@ class Batches:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _pieces(self, n: int) -> list[list[int]]:
+    def pieces(self, n: int) -> list[list[int]]:
         """The indices of each batch of epoch `n`."""
         if self.seed is None:
             order = list(range(self.samples))

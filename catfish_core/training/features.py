@@ -60,7 +60,7 @@ class FeatureBatches:
     def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `n`, counted from 0: features (B, …), labels (B,)."""
         view = self.views[n % len(self.views)]
-        for piece in self.batches._pieces(n):
+        for piece in self.batches.pieces(n):
             yield view[piece], self.batches.labels[piece]
 
 
@@ -229,7 +229,7 @@ class Cache:
         if once.augment is None:
             once.seed = None
         features, done = None, 0
-        for piece, (images, _) in zip(once._pieces(view), once.epoch(view), strict=True):
+        for piece, (images, _) in zip(once.pieces(view), once.epoch(view), strict=True):
             if self.should_stop():
                 return None
             some = self.backbone(images)
