@@ -6,10 +6,10 @@ import dataclasses
 import json
 import math
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from catfish_core.errors import storage_faults
 
@@ -190,6 +190,10 @@ def from_json(line: str) -> Event | None:
         return None
 
 
+E = TypeVar("E", bound=Event)
+T = TypeVar("T")
+
+
 class EventLog:
     """Appends events to a file, each whole and at once, so that a reader never sees half of two."""
 
@@ -231,6 +235,16 @@ def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
     whole = text.rfind(b"\n") + 1
     lines = text[:whole].decode("utf-8", errors="replace").splitlines()
     return [event for line in lines if (event := from_json(line)) is not None], offset + whole
+
+
+def drain(steps: Generator[E, None, T], tell: Callable[[E], object] = lambda event: None) -> T:
+    """Run `steps` to their end, telling each event; their value."""
+    while True:
+        try:
+            tell(next(steps))
+        except StopIteration as end:
+            value: T = end.value
+            return value
 
 
 def tail(path: Path, size: int = 65_536) -> list[Event]:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from catfish_core.errors import storage_faults
 
 HOME = "CATFISH_HOME"  # the environment variable that names the workspace
@@ -66,6 +68,23 @@ class Workspace:
 def slug(text: str, fallback: str = "untitled") -> str:
     """`text` as a safe, lower-case file name of at most 40 characters: letters, digits and single hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].rstrip("-") or fallback
+
+
+def lock_at(folder: Path, name: str) -> FileLock:
+    """The lock called `name` in `folder`: whoever holds it loses it with its process, however that ends."""
+    with storage_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / name, thread_local=False)
+
+
+def acquired(lock: FileLock, seconds: float) -> bool:
+    """Whether `lock` was taken within that time; raises StorageError when the disk refuses."""
+    try:
+        with storage_faults(Path(lock.lock_file)):
+            lock.acquire(timeout=seconds, poll_interval=0.05)
+        return True
+    except Timeout:
+        return False
 
 
 @contextmanager

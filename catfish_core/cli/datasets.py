@@ -14,7 +14,7 @@ from catfish_core.cli.terminal import Bar, remark, say, say_json, table
 from catfish_core.data import library
 from catfish_core.data.library import DatasetInfo
 from catfish_core.errors import DatasetError
-from catfish_core.events import Preparing
+from catfish_core.events import Preparing, drain
 from catfish_core.workspace import Workspace, write_text
 
 SHOWN_PROBLEMS = 10
@@ -98,13 +98,7 @@ def _origin(source: Path) -> dict[str, str]:
 
 def _finish(steps: Generator[Preparing, None, DatasetInfo]) -> DatasetInfo:
     with Bar() as bar:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                info: DatasetInfo = end.value
-                return info
-            bar.show(step.what, step.done, step.total, step.unit)
+        return drain(steps, lambda step: bar.show(step.what, step.done, step.total, step.unit))
 
 
 def as_plain(info: DatasetInfo) -> dict[str, Any]:

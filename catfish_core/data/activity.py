@@ -78,7 +78,7 @@ def follow(log: Path, work: Generator[Preparing, None, Any], dataset: str | None
     """
     with EventLog(log) as sink, FileLock(_lock_file(log)):
         try:
-            made = yield_all(work, sink)
+            made = events.drain(work, sink.append)
             sink.append(Prepared(dataset=dataset or made.id))
             return 0
         except CatfishError as error:
@@ -88,12 +88,3 @@ def follow(log: Path, work: Generator[Preparing, None, Any], dataset: str | None
             what = f"Something went wrong that CatFish did not expect: {type(error).__name__}."
             sink.append(Failed(what=what, hint=f"Details are in {log.with_suffix('.txt')}."))
         return 1
-
-
-def yield_all(work: Generator[Preparing, None, Any], sink: EventLog) -> Any:
-    """Run `work` to its end, each event into `sink`; its value."""
-    while True:
-        try:
-            sink.append(next(work))
-        except StopIteration as end:
-            return end.value

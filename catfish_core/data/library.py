@@ -20,7 +20,7 @@ from itertools import count as counting
 from pathlib import Path
 from typing import Any, overload
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from catfish_core import catalog, runs
 from catfish_core.catalog import BUILTIN_DATASETS, BuiltinDataset
@@ -29,7 +29,7 @@ from catfish_core.data.download import fetch
 from catfish_core.data.importing import Imported, Problem, Row, take_in
 from catfish_core.errors import DatasetError, storage_faults
 from catfish_core.events import Preparing
-from catfish_core.workspace import Workspace, slug, write_text
+from catfish_core.workspace import Workspace, acquired, lock_at, slug, write_text
 
 SPLITS = ("train", "val", "test")
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
@@ -178,7 +178,7 @@ def prepare(ws: Workspace, id: str) -> Iterator[Preparing]:
         return
     lock = _lock(ws, id)
     try:
-        while not is_ready(ws, id) and not _acquired(lock, 0.5):
+        while not is_ready(ws, id) and not acquired(lock, 0.5):
             yield Preparing(what=f"Waiting while {_BUILTIN[id].name} is prepared elsewhere")
         if not is_ready(ws, id):
             yield from _BUILDERS[id](ws, _BUILTIN[id])
@@ -187,18 +187,7 @@ def prepare(ws: Workspace, id: str) -> Iterator[Preparing]:
 
 
 def _lock(ws: Workspace, id: str) -> FileLock:
-    folder = ws.datasets / ".locks"
-    with storage_faults(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{id}.lock", thread_local=False)
-
-
-def _acquired(lock: FileLock, seconds: float) -> bool:
-    try:
-        lock.acquire(timeout=seconds, poll_interval=0.05)
-        return True
-    except Timeout:
-        return False
+    return lock_at(ws.datasets / ".locks", f"{id}.lock")
 
 
 def _draw(ws: Workspace, row: BuiltinDataset) -> Iterator[Preparing]:
@@ -250,7 +239,7 @@ def _reserve(ws: Workspace, name: str) -> tuple[str, FileLock]:
         if id in _BUILTIN or (ws.datasets / id).exists():
             continue
         lock = _lock(ws, id)
-        if _acquired(lock, 0):
+        if acquired(lock, 0):
             if not (ws.datasets / id).exists():
                 return id, lock
             lock.release()

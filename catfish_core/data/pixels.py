@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from catfish_core.data import photos
 from catfish_core.errors import StorageError, storage_faults
 from catfish_core.events import Preparing
-from catfish_core.workspace import Workspace, write_text
+from catfish_core.workspace import Workspace, acquired, lock_at, write_text
 
 if TYPE_CHECKING:
     from catfish_core.data.library import Dataset
@@ -131,7 +131,7 @@ def prepare(ws: Workspace, dataset: Dataset, size: int, mode: Mode) -> Generator
     place = _Place(ws.pixels / key, size, sum(len(split.labels) for split in dataset.splits.values()))
     lock = _lock(ws, key)
     try:
-        while not _acquired(lock, 0.2):
+        while not acquired(lock, 0.2):
             done = len(_journal(place)) * place.per_block
             yield _progress("Another run is preparing the photos", place, done)
         if not _intact(place):
@@ -381,7 +381,7 @@ def _bytes_in(folder: Path) -> int:
 def _remove(ws: Workspace, folder: Path) -> bool:
     """Remove `folder` unless somebody is making or using it; whether it is gone."""
     lock = _lock(ws, folder.name)
-    if not _acquired(lock, 0):
+    if not acquired(lock, 0):
         return False
     try:
         if _in_use(ws, folder.name):
@@ -396,7 +396,7 @@ def _in_use(ws: Workspace, key: str) -> bool:
     """Whether a living process reads `key`; leases of dead ones are cleared away. The caller holds the lock."""
     for path in (ws.pixels / ".locks").glob(f"{key}.*.lease"):
         lease = FileLock(path, thread_local=False)
-        if not _acquired(lease, 0):
+        if not acquired(lease, 0):
             return True
         lease.release()
         path.unlink(missing_ok=True)
@@ -412,16 +412,4 @@ def _lease(ws: Workspace, key: str) -> FileLock:
 
 
 def _lock(ws: Workspace, key: str) -> FileLock:
-    folder = ws.pixels / ".locks"
-    with storage_faults(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{key}.lock", thread_local=False)
-
-
-def _acquired(lock: FileLock, seconds: float) -> bool:
-    try:
-        with storage_faults(Path(lock.lock_file)):
-            lock.acquire(timeout=seconds, poll_interval=0.05)
-        return True
-    except Timeout:
-        return False
+    return lock_at(ws.pixels / ".locks", f"{key}.lock")

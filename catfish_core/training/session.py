@@ -28,7 +28,7 @@ from catfish_core.data.library import Dataset
 from catfish_core.data.loader import Batches, Pictures
 from catfish_core.data.pixels import Pixels
 from catfish_core.errors import DatasetError, RunError, StorageError
-from catfish_core.events import Completed, EpochEnd, Event, Preparing, Started, Tested
+from catfish_core.events import Completed, EpochEnd, Event, Preparing, Started, Tested, drain
 from catfish_core.models import build, saved, weights
 from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
@@ -134,7 +134,7 @@ def _trained(
 
 def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
     """Measure the kept weights of `run` on its test split again and write the report; raises RunError without any."""
-    with closing(_at_once(_prepared(run.config(), Workspace(run.path.parents[1])))) as session:
+    with closing(drain(_prepared(run.config(), Workspace(run.path.parents[1])))) as session:
         report = session.evaluate(saved.load(run.path, session.device).model, should_stop)
     if report is None:
         raise RunError("The evaluation was stopped before its end.")
@@ -200,16 +200,6 @@ def _unless(
         if should_stop():
             steps.close()
             return None
-
-
-def _at_once(steps: Generator[Preparing, None, Session]) -> Session:
-    """The value of `steps`, whatever they say on the way."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            value: Session = end.value
-            return value
 
 
 def _dataset(config: RunConfig, workspace: Workspace) -> Dataset:

@@ -15,7 +15,7 @@ from catfish_core import runs
 from catfish_core.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
 from catfish_core.data import library, pixels
 from catfish_core.errors import RunError
-from catfish_core.events import BatchEnd, Completed, EpochEnd, Failed, Preparing, Started, Stopped, Tested
+from catfish_core.events import BatchEnd, Completed, EpochEnd, Failed, Preparing, Started, Stopped, Tested, drain
 from catfish_core.jobs import launcher, worker
 from catfish_core.jobs.wish import StopWish
 
@@ -113,7 +113,7 @@ def test_the_kept_weights_are_those_of_the_best_epoch(workspace, tiny_dataset):
 
     run = runs.create(workspace, configured(epochs=4))
     ended = worker.work(run)
-    made = session._at_once(session._prepared(run.config(), workspace))
+    made = drain(session._prepared(run.config(), workspace))
     model = saved.load(run.path).model
     measured = validate(model, made.batches("val"), optim.loss_function(run.config().training), made.device)
     assert measured.accuracy == ended.best_val_accuracy

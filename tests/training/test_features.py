@@ -10,7 +10,7 @@ from catfish_core import catalog, runs
 from catfish_core.augment import RandomHorizontalFlip
 from catfish_core.config import AugmentConfig, ComputeConfig, DataConfig, ModelConfig, RunConfig, TrainingConfig
 from catfish_core.errors import RunError
-from catfish_core.events import BatchEnd, Completed, EpochEnd, Preparing, Started
+from catfish_core.events import BatchEnd, Completed, EpochEnd, Preparing, Started, drain
 from catfish_core.jobs import worker
 from catfish_core.models import build, saved
 from catfish_core.training import checkpoint, features, session
@@ -138,7 +138,7 @@ def test_a_checkpoint_leaves_out_what_is_frozen_and_knows_a_strange_network(work
     content = torch.load(path, weights_only=True)
     content["model"].pop("classifier.0.weight")
     torch.save(content, path)
-    made = session._at_once(session._prepared(run.config(), workspace))
+    made = drain(session._prepared(run.config(), workspace))
     with pytest.raises(RunError, match="damaged"):
         checkpoint.load(path, session._state(made, workspace))
 
@@ -236,7 +236,7 @@ def test_a_network_that_draws_before_its_head_is_known():
 
 
 def test_batches_of_features_come_in_the_order_of_the_photos(workspace, tiny_dataset):
-    made = session._at_once(session._prepared(configured(), workspace))
+    made = drain(session._prepared(configured(), workspace))
     batches = made.batches("train")
     ours = features.FeatureBatches(batches, [torch.arange(batches.samples).view(-1, 1)])
     assert len(ours) == len(batches)
