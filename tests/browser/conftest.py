@@ -6,9 +6,9 @@ folder for pictures of every step; without it they go to the test's temporary fo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -103,14 +103,15 @@ class App:
 
 
 def end(file: Path) -> None:
-    """End the process whose pid `file` holds, if it is still ours."""
+    """End the process whose pid `file` holds, if it is still ours; it may be going this very moment."""
     import json
 
     import psutil
 
-    pid = json.loads(file.read_text()).get("pid")
-    if pid and psutil.pid_exists(pid) and "catfish_core" in " ".join(psutil.Process(pid).cmdline()):
-        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(psutil.Error, OSError, ValueError):
+        process = psutil.Process(json.loads(file.read_text())["pid"])
+        if "catfish_core" in " ".join(process.cmdline()):
+            process.kill()
 
 
 def free_port() -> int:
