@@ -1,0 +1,197 @@
+"""Reading a learning-rate sweep: plain functions of rates and losses.  [no torch]
+
+The range test is Smith's (Cyclical Learning Rates for Training Neural Networks, 2015, section 3.3): train with a
+rate that grows from step to step and look at the loss. All functions take rates in ascending order with the loss
+at each; a loss that is no number ends the curve there. Give them the smoothed loss: single batches are too noisy.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+Floats = Sequence[float]
+STEP = 15  # points between the two slopes that `slide` compares
+LEFT = 0.1  # part of the whole fall after which the loss counts as falling
+RISEN = 0.25  # part of the whole fall that the loss must give back to count as diverging
+
+
+def exponential(losses: Floats, beta: float = 0.9) -> list[float]:
+    """Exponentially weighted mean, bias corrected: s_i = Σ_k β^(i-k) x_k / Σ_k β^(i-k), k ≤ i.
+
+    What fastai's recorder shows, and Adam's correction (Kingma and Ba, 2014, section 3): without it the first
+    values lean towards zero.
+    """
+    smooth, total, weight = [], 0.0, 0.0
+    for loss in losses:
+        total, weight = beta * total + loss, beta * weight + 1
+        smooth.append(total / weight)
+    return smooth
+
+
+def rolling(losses: Floats, window: int = 5) -> list[float]:
+    """The mean of each loss and the `window` - 1 before it; of as many as there are at the start."""
+    return [
+        math.fsum(part) / len(part) for i in range(len(losses)) if (part := losses[max(0, i + 1 - window) : i + 1])
+    ]
+
+
+def valley(lrs: Floats, losses: Floats) -> float | None:
+    """The middle of the longest decreasing stretch; None where the loss never falls.
+
+    fastai's `valley`: of the longest strictly decreasing subsequence, whose L losses end at index e (the first such
+    end), the rate at e - L + ⌊L/3⌋ + ⌊L/6⌋. L counts the subsequence's members, so the stretch is taken as if they
+    were neighbours. Where that is one before the first rate (e = 1, L = 2) it is the first.
+    """
+    lrs, losses = finite(lrs, losses)
+    ends: list[float] = []  # ends[k]: the highest last loss of a decreasing subsequence of k + 1, negated
+    end = 0
+    for i, loss in enumerate(losses):
+        k = bisect_left(ends, -loss)
+        if k == len(ends):
+            ends.append(-loss)
+            end = i
+        ends[k] = -loss
+    length = len(ends)
+    return lrs[max(0, end - length + length // 3 + length // 6)] if length > 1 else None
+
+
+def steepest(lrs: Floats, losses: Floats) -> float | None:
+    """The rate from which the loss falls fastest per decade of rate; None where it never falls.
+
+    argmin over i of (l_{i+1} - l_i) / (log10 r_{i+1} - log10 r_i); the first of equals. fastai's `steep` with its
+    natural logarithm finds the same one.
+    """
+    lrs, losses = finite(lrs, losses)
+    slopes = [
+        (losses[i + 1] - losses[i]) / (math.log10(lrs[i + 1]) - math.log10(lrs[i])) for i in range(len(lrs) - 1)
+    ]
+    best = _lowest(slopes)
+    return lrs[best] if best is not None and slopes[best] < 0 else None
+
+
+def minimum(lrs: Floats, losses: Floats) -> float | None:
+    """A tenth of the rate with the lowest loss, the first of equals; None where no loss is below the first.
+
+    fastai's `minimum`: the lowest loss lies at the edge of divergence, an order of magnitude below it is safe.
+    """
+    lrs, losses = finite(lrs, losses)
+    best = _lowest(losses)
+    return lrs[best] / 10 if best else None
+
+
+def slide(lrs: Floats, losses: Floats) -> float | None:
+    """The rate reached by an interval that slides down from the high end until the slopes at its ends agree.
+
+    fastai's `slide`: with g the gradient of the losses by index (central differences, one-sided at the ends) and
+    an interval of 15 points that starts at the last two ends, go down while |g_right - g_left| > 0.005; the rate
+    at the left end of the last interval that differed, or of the first one. None under 16 points, or where the
+    loss never falls.
+    """
+    lrs, losses = finite(lrs, losses)
+    n = len(losses)
+    if n < STEP + 1 or min(losses) >= losses[0]:
+        return None
+    slopes = _gradient(losses)
+    left = n - 1 - STEP
+    found = lrs[left]
+    while left >= 0 and abs(slopes[left + STEP] - slopes[left]) > 0.005:
+        found = lrs[left]
+        left -= 1
+    return found
+
+
+def course(lrs: Floats, losses: Floats) -> float | None:
+    """The reading taught in courses: just before the sharp rise, an order of magnitude below; None without a rise.
+
+    A tenth of the last rate before `phases` sees divergence.
+    """
+    lrs, losses = finite(lrs, losses)
+    edge = phases(lrs, losses).diverges_from
+    return None if edge is None else lrs[lrs.index(edge) - 1] / 10
+
+
+SUGGESTIONS: Mapping[str, Callable[[Floats, Floats], float | None]] = {
+    "valley": valley,
+    "steepest": steepest,
+    "minimum": minimum,
+    "slide": slide,
+    "course": course,
+}
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Where the three phases meet: the rates are too small below the first, the training diverges from the second on.
+
+    Learning lies between. None: that border was not found.
+    """
+
+    too_small_until: float | None
+    diverges_from: float | None
+
+
+def phases(lrs: Floats, losses: Floats) -> Phases:
+    """The borders of too small, learning and diverging, read from a smoothed curve.
+
+    With the whole fall F from the first loss to the lowest: rates are too small until the loss has fallen by F/10
+    for good before its lowest; it diverges from the first rate after the lowest where it has risen by F/4 for good.
+    """
+    lrs, losses = finite(lrs, losses)
+    low = _lowest(losses)
+    if not low:
+        return Phases(None, None)
+    fall = losses[0] - losses[low]
+    left = max((i for i in range(low) if losses[i] > losses[0] - LEFT * fall), default=0)
+    risen = losses[low] + RISEN * fall
+    below = max(i for i in range(low, len(losses)) if losses[i] <= risen)
+    return Phases(lrs[left], lrs[below + 1] if below + 1 < len(lrs) else None)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a curve says: every suggestion by name, the one recommended, and the reason in a sentence."""
+
+    suggestions: Mapping[str, float | None]
+    recommended: str | None
+    rate: float | None
+    reason: str
+
+
+def advise(lrs: Floats, losses: Floats) -> Advice:
+    """All suggestions on a smoothed curve and the one to take; where there is none, why and what to try."""
+    suggestions = {name: suggest(lrs, losses) for name, suggest in SUGGESTIONS.items()}
+    rate = suggestions["valley"]
+    if rate is None:
+        return Advice(suggestions, None, None, _why_none(*finite(lrs, losses)))
+    reason = "It lies in the middle of the longest stretch in which the loss falls: steps are long, but not too long."
+    return Advice(suggestions, "valley", rate, reason)
+
+
+def _why_none(lrs: Floats, losses: Floats) -> str:
+    if not losses:
+        return "The loss was not a number from the first step on: try a lower first rate, or look at the photos."
+    if len(losses) < 2:
+        return "There are too few points to read: let the sweep make more steps."
+    return "The loss never fell: try a higher final rate."
+
+
+def finite(lrs: Floats, losses: Floats) -> tuple[Floats, Floats]:
+    """The curve up to its first loss that is no number; raises ValueError where the lengths differ."""
+    if len(lrs) != len(losses):
+        raise ValueError(f"{len(lrs)} rates and {len(losses)} losses are no curve")
+    end = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
+    return lrs[:end], losses[:end]
+
+
+def _lowest(values: Floats) -> int | None:
+    """The index of the lowest value, the first of equals; None of none."""
+    return min(range(len(values)), key=values.__getitem__, default=None)
+
+
+def _gradient(values: Floats) -> list[float]:
+    """Central differences by index, one-sided at the two ends; at least two values."""
+    inner = [(after - before) / 2 for before, after in zip(values, values[2:], strict=False)]
+    return [values[1] - values[0], *inner, values[-1] - values[-2]]
