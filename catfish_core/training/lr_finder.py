@@ -229,7 +229,10 @@ def advise(lrs: Floats, losses: Floats) -> Advice:
     reason = f"{recommended} is recommended: {_WHY[recommended]}."
     if edge is None:
         reason += " The loss never rose, so a higher final rate may show more."
-    return Advice(found, recommended, found[recommended], reason)
+    advice = Advice(found, recommended, found[recommended], reason)
+    if len(_distinct(advice)) < 2:
+        advice = replace(advice, reason=f"{reason} The other suggestions lie close to it.")
+    return advice
 
 
 def fell(losses: Floats) -> bool:
@@ -257,12 +260,18 @@ def _why_none(losses: Floats) -> str:
 
 
 def candidates(advice: Advice, number: int) -> dict[str, float]:
-    """The `number` most trusted suggestions to try out, the recommended one first; no two within a factor of 1.5."""
+    """The `number` most trusted suggestions to try out, the recommended one first; none where they all agree."""
+    distinct = list(_distinct(advice).items())[:number]
+    return dict(distinct) if len(distinct) > 1 else {}
+
+
+def _distinct(advice: Advice) -> dict[str, float]:
+    """The suggestions of which no two lie within a factor of 1.5, the recommended one first."""
     chosen: dict[str, float] = {}
     for name, rate in sorted(advice.suggestions.items(), key=lambda item: item[0] != advice.recommended):
         if rate is not None and all(abs(math.log(rate / other)) > math.log(APART) for other in chosen.values()):
             chosen[name] = rate
-    return dict(list(chosen.items())[:number])
+    return chosen
 
 
 def judged(advice: Advice, probes: Sequence[ProbeEnd]) -> Advice:
