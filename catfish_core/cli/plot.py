@@ -79,7 +79,7 @@ def _axes(pen: _Pen, plane: _Plane) -> None:
         pen.line(LEFT, plane.y(loss), RIGHT, plane.y(loss), GRID)
         pen.text(LEFT - 8, plane.y(loss), f"{loss:.2f}", PALE, 14, "rm")
     pen.text((LEFT + RIGHT) / 2, BOTTOM + 34, "learning rate (the head's)", INK, 15, "ma")
-    pen.text(LEFT - 8, TOP - 22, "loss", INK, 15, "ra")
+    pen.text(LEFT - 8, TOP - 30, "loss", INK, 15, "ra")
 
 
 def _decades(plane: _Plane) -> list[float]:
