@@ -110,7 +110,8 @@ class _Pen:
     def curve(self, points: Sequence[tuple[float, float]], color: str, width: int) -> None:
         """A line through `points`; those that are no numbers are left out."""
         known = [(x * FINER, y * FINER) for x, y in points if math.isfinite(x) and math.isfinite(y)]
-        self.on.line(known, color, width * FINER, joint="curve")
+        if len(known) > 1:
+            self.on.line(known, color, width * FINER, joint="curve")
 
     def box(self, x0: float, y0: float, x1: float, y1: float, color: str) -> None:
         """A filled rectangle."""
