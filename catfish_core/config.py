@@ -135,6 +135,39 @@ class ComputeConfig(Section):
     )
 
 
+class SweepConfig(Section):
+    """A search for a learning rate: which rates are tried, and when it has seen enough."""
+
+    init: float = Field(1e-6, gt=0, le=100, description="The rate of the first step.")
+    final: float = Field(1.0, gt=0, le=100, description="The rate of the last step.")
+    steps: int = Field(100, ge=2, le=10_000, description="How many steps are made on the way.")
+    scale: Literal["exponential", "linear"] = Field(
+        "exponential", description="Multiply the rate from step to step, or add to it."
+    )
+    smoothing: Literal["ewm", "rolling"] = Field(
+        "ewm", description="ewm: the past fades exponentially, bias corrected; rolling: the mean of the last losses."
+    )
+    beta: float = Field(0.9, ge=0, lt=1, description="ewm: how much of the past stays at every step.")
+    window: int = Field(5, ge=1, le=1000, description="rolling: how many losses are averaged.")
+    divergence: float | None = Field(
+        4.0, gt=1, le=1e6, description="Stop when the smoothed loss is this many times its lowest; None never."
+    )
+    seeds: int = Field(1, ge=1, le=10, description="How many sweeps are made, each with its own first weights.")
+    val_every: int | None = Field(
+        None, ge=1, le=10_000, description="Measure the validation loss every so many steps; None never."
+    )
+    probes: int = Field(3, ge=0, le=5, description="How many suggestions are tried out in short trainings.")
+    probe_steps: int = Field(50, ge=1, le=10_000, description="How many steps such a training has.")
+
+    @model_validator(mode="after")
+    def _upwards(self) -> SweepConfig:
+        if self.init >= self.final:
+            raise ValueError(
+                f"init: the first rate, {self.init:g}, must be lower than the final rate, {self.final:g}"
+            )
+        return self
+
+
 class RunConfig(Section):
     """Everything a worker needs to train one model."""
 
@@ -186,6 +219,14 @@ def parse(data: Mapping[str, Any]) -> RunConfig:
         raise ConfigError(explain(error)) from error
 
 
+def parse_sweep(data: Mapping[str, Any]) -> SweepConfig:
+    """The settings of a sweep from plain values; raises ConfigError that names field, value and what is allowed."""
+    try:
+        return SweepConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from error
+
+
 def explain(error: ValidationError) -> str:
     """The first few faults of a pydantic error as one plain sentence each."""
     return " ".join(_sentence(fault) for fault in error.errors()[:3])
@@ -205,6 +246,15 @@ def _sentence(fault: Any) -> str:
 
 def load(path: Path) -> RunConfig:
     """The configuration in the JSON file `path`; raises ConfigError where there is none that can be meant."""
+    return parse(_object(path))
+
+
+def load_sweep(path: Path) -> SweepConfig:
+    """The settings of a sweep in the JSON file `path`; raises ConfigError where there are none that can be meant."""
+    return parse_sweep(_object(path))
+
+
+def _object(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -213,7 +263,7 @@ def load(path: Path) -> RunConfig:
         raise ConfigError(f"{path.name} cannot be read as JSON: {error}.") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path.name} holds no configuration: an object with sections is expected.")
-    return parse(data)
+    return data
 
 
 def dump(config: RunConfig) -> str:

@@ -35,6 +35,11 @@ class Workspace:
         return self.root / "runs"
 
     @property
+    def sweeps(self) -> Path:
+        """One folder a search for a learning rate."""
+        return self.root / "sweeps"
+
+    @property
     def datasets(self) -> Path:
         """One folder a dataset."""
         return self.root / "datasets"
