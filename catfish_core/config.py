@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -122,6 +122,11 @@ class ComputeConfig(Section):
         le=65_536,
         description="Compute batches in parts of at most this many photos and step once: less memory, same step "
         "(BatchNorm sees the parts). None takes whole batches until memory runs out.",
+    )
+    processes: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        "auto",
+        description="How many processes share each batch: auto takes one for each NVIDIA card, and one where there "
+        "is none or one.",
     )
     feature_cache: bool = Field(
         True, description="Frozen networks only: let the backbone see every photo once and train the head on that."

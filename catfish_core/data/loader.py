@@ -20,6 +20,7 @@ from catfish_core.data.augmenting import sample_seeds
 
 Augment = Callable[[Tensor, NDArray[np.uint64]], Tensor]  # photos and a seed for each
 Cached = Callable[[Sequence[int]], NDArray[np.uint8]]
+Share = Callable[[Sequence[int]], Sequence[int]]
 
 
 class Pictures:
@@ -86,6 +87,9 @@ class Batches:
     `augment` changes each sample as a seed of its own says, which depends on seed, epoch and sample alone,
     so neither order nor batch size changes a draw. A lone last sample joins the batch before it, because
     BatchNorm cannot learn from one. The next batch is decoded while the current one is at work.
+
+    Of several processes each says with `share` which samples of a batch are its own: images are those, labels
+    still those of the whole batch, whose size decides how much a share weighs.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class Batches:
         *,
         augment: Augment | None = None,
         seed: int | None = None,
+        share: Share = list,
     ) -> None:
         if len(pictures) != len(labels):
             raise ValueError(f"{len(pictures)} pictures need as many labels, got {len(labels)}")
@@ -105,7 +110,7 @@ class Batches:
         self.labels = torch.tensor(list(labels), dtype=torch.int64)
         self.batch_size = batch_size
         self.mean, self.std = tuple(mean), tuple(std)
-        self.augment, self.seed = augment, seed
+        self.augment, self.seed, self.share = augment, seed, share
 
     @property
     def samples(self) -> int:
@@ -122,14 +127,15 @@ class Batches:
     def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `n`, counted from 0; raises PhotoError for a photo that no longer decodes."""
         pieces = self.pieces(n)
+        ours = [self.share(piece) for piece in pieces]
         pool = ThreadPoolExecutor(1, thread_name_prefix="decode")
         try:
-            coming = [pool.submit(self.pictures.read, pieces[0])] if pieces else []
+            coming = [pool.submit(self.pictures.read, ours[0])] if pieces else []
             for k, piece in enumerate(pieces):
                 pixels = coming.pop().result()
                 if k + 1 < len(pieces):
-                    coming.append(pool.submit(self.pictures.read, pieces[k + 1]))
-                yield self._finished(pixels, piece, n), self.labels[piece]
+                    coming.append(pool.submit(self.pictures.read, ours[k + 1]))
+                yield self._finished(pixels, ours[k], n), self.labels[piece]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

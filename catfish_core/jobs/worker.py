@@ -60,20 +60,12 @@ class _Work:
             return self.say(self.outcome(stop))
 
     def outcome(self, stop: StopWish) -> Event:
-        try:
-            from catfish_core.training.session import train  # torch: seconds
+        def steps() -> Iterator[Event]:
+            from catfish_core.jobs.ranks import train  # torch: seconds
 
-            for event in train(self.run, stop):
-                if isinstance(event, Completed):
-                    return event
-                self.say(event)
-            return self.stopped()
-        except CatfishError as error:
-            traceback.print_exc()
-            return Failed(what=error.what, hint=error.hint)
-        except Exception as error:  # the one place that catches everything: whatever it was, the log says so
-            traceback.print_exc()
-            return _unexpected(error)
+            return train(self.run, stop)
+
+        return ending(steps, self.say) or self.stopped()
 
     def say(self, event: Event) -> Event:
         with self.writing:
@@ -92,6 +84,22 @@ class _Work:
         with self.writing:
             self.log.append(self.stopped())
             os._exit(0)
+
+
+def ending(steps: Callable[[], Iterator[Event]], say: Callable[[Event], object]) -> Event | None:
+    """Say what the `steps` tell, but for their end: that is the value, Completed or Failed, None when stopped."""
+    try:
+        for event in steps():
+            if isinstance(event, (Completed, Failed)):
+                return event
+            say(event)
+        return None
+    except CatfishError as error:
+        traceback.print_exc()
+        return Failed(what=error.what, hint=error.hint)
+    except Exception as error:  # the one place that catches everything: whatever it was, the log says so
+        traceback.print_exc()
+        return _unexpected(error)
 
 
 @contextmanager

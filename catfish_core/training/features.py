@@ -61,7 +61,7 @@ class FeatureBatches:
         """The batches of epoch `n`, counted from 0: features (B, …), labels (B,)."""
         view = self.views[n % len(self.views)]
         for piece in self.batches.pieces(n):
-            yield view[piece], self.batches.labels[piece]
+            yield view[self.batches.share(piece)], self.batches.labels[piece]
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Cache:
     def _computed(self, batches: Batches, view: int, what: str) -> Generator[Preparing, None, Tensor | None]:
         """The features of all photos of `batches` in their own order, as epoch `view` would show them."""
         once = copy.copy(batches)
-        once.batch_size = CHUNK
+        once.batch_size, once.share = CHUNK, list
         if once.augment is None:
             once.seed = None
         features, done = None, 0

@@ -34,6 +34,7 @@ from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
 from catfish_core.training import checkpoint, features, optim
 from catfish_core.training.compute import decide, keep_memory, threads
+from catfish_core.training.distributed import ALONE, Team
 from catfish_core.training.features import Sources
 from catfish_core.training.loop import ShouldStop, TrainState, fit
 from catfish_core.workspace import Workspace, write_text
@@ -49,6 +50,7 @@ class Session:
     mean: Statistics
     std: Statistics
     pixels: Pixels | None = None
+    team: Team = ALONE
 
     def close(self) -> None:
         """Let go of the photos; no batch may be asked for any more."""
@@ -56,7 +58,10 @@ class Session:
             self.pixels.close()
 
     def batches(self, split: str) -> Batches:
-        """The photos of `split` as the network wants them: the training split shuffled and augmented."""
+        """The photos of `split` as the network wants them: the training split shuffled and augmented.
+
+        Several processes share training and validation; the test is the first one's alone.
+        """
         data, training = self.config.data, split == "train"
         photos = self.dataset.splits[split]
         cached = partial(self.pixels.take, split) if self.pixels else None
@@ -68,6 +73,7 @@ class Session:
             self.std,
             augment=augment.build(self.config.augment.steps, data.image_size) if training else None,
             seed=self.config.training.seed if training else None,
+            share=list if split == "test" else self.team.part,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -88,16 +94,19 @@ class Session:
         return evaluate(model, self.batches("test"), classes, names, loss, self.device, should_stop)
 
 
-def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
+def train(run: Run, should_stop: ShouldStop, team: Team = ALONE) -> Iterator[Event]:
     """Train `run`, keep its best weights as it goes, and tell all that happens.
 
-    The last event is Completed, or there is none when it was asked to stop. A checkpoint left by an earlier
-    attempt is taken up again. Raises CatfishError for everything that a person can mend.
+    Of several processes, `team`, all tell the same up to the last epoch; the first one alone writes files and
+    measures on the test photos. The last event is Completed, or there is none when it was asked to stop. A
+    checkpoint left by an earlier attempt is taken up again. Raises CatfishError for everything that a person can
+    mend.
     """
     began = time.time()
     keep_memory()
     config, workspace = run.config(), Workspace(run.path.parents[1])
-    session = yield from _unless(should_stop, _prepared(config, workspace))
+    with team.leader_first():
+        session = yield from _unless(should_stop, _prepared(config, workspace, team))
     if session is None:
         return
     with closing(session):
@@ -112,16 +121,23 @@ def _trained(
     run: Run, session: Session, workspace: Workspace, should_stop: ShouldStop
 ) -> Generator[Event, None, TrainState | None]:
     """Everything from the first weights to the test report; the state is the value, None when stopped before."""
-    _write_environment(run, session)
+    if session.team.leads:
+        _write_environment(run, session)
     state = _state(session, workspace)
     if (run.checkpoints / "last.pt").exists():
         checkpoint.load(run.checkpoints / "last.pt", state)
     about = session.describe()
     plain = session.batches("train"), session.batches("val")
-    sources = yield from features.sources(state, session.config, *plain, about, workspace.features, should_stop)
+    with session.team.leader_first():
+        sources = yield from features.sources(state, session.config, *plain, about, workspace.features, should_stop)
     if sources is None:
         return None
+    state.learner = session.team.learner(state.learner)
     yield _started(session, state, sources.note)
+    if not session.team.leads:
+        with threads(sources.threads):
+            yield from fit(state, sources.train, sources.val, session.config, session.team.agreed(should_stop))
+        return None
     board = TensorBoard(run.path / "tensorboard")
     try:
         for event in _fit(run, session, state, sources, should_stop):
@@ -144,8 +160,9 @@ def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
 
 def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should_stop: ShouldStop) -> Iterator[Event]:
     """The training itself; every epoch's state and the best weights are on disk before the event is told."""
+    agreed = session.team.agreed(should_stop)
     with threads(sources.threads):
-        for event in fit(state, sources.train, sources.val, session.config, should_stop):
+        for event in fit(state, sources.train, sources.val, session.config, agreed):
             if isinstance(event, EpochEnd):
                 if event.improved:
                     _keep(run, session, state.model)
@@ -164,7 +181,7 @@ def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should
             )
 
 
-def _prepared(config: RunConfig, workspace: Workspace) -> Generator[Preparing, None, Session]:
+def _prepared(config: RunConfig, workspace: Workspace, team: Team = ALONE) -> Generator[Preparing, None, Session]:
     """Fetch, draw or decode whatever the run needs and is not here yet; the session is the generator's value."""
     if not library.is_ready(workspace, config.data.dataset):
         yield from library.prepare(workspace, config.data.dataset)
@@ -174,7 +191,7 @@ def _prepared(config: RunConfig, workspace: Workspace) -> Generator[Preparing, N
     squares = yield from _pixels(config, workspace, dataset)
     yield Preparing(what="Building the network")
     mean, std = build.normalization(config.data, config.model)
-    return Session(config, dataset, optim.device(config.training.device), mean, std, squares)
+    return Session(config, dataset, optim.device(config.training.device), mean, std, squares, team)
 
 
 def _pixels(config: RunConfig, workspace: Workspace, dataset: Dataset) -> Generator[Preparing, None, Pixels | None]:
@@ -221,7 +238,7 @@ def _state(session: Session, workspace: Workspace) -> TrainState:
     classes = len(session.dataset.info.classes)
     model = build.build(config.model, classes, config.data.image_size, workspace)
     compute = decide(config.compute, session.device, model)
-    model = compute.placed(model, session.device)
+    model = session.team.model(compute.placed(model, session.device), session.device)
     optimizer = optim.optimizer(model, config.optimizer)
     steps = len(session.batches("train"))
     return TrainState(
@@ -233,6 +250,7 @@ def _state(session: Session, workspace: Workspace) -> TrainState:
         compute.learner(model),
         GradScaler(session.device.type, enabled=compute.precision == "fp16"),
         config.compute.micro_batch,
+        session.team,
     )
 
 
@@ -247,7 +265,7 @@ def _started(session: Session, state: TrainState, note: str) -> Started:
         trained=trained,
         device=str(session.device),
         dataset_version=session.dataset.info.version,
-        compute=state.compute.words,
+        compute=state.compute.words + (f", {state.team.size} processes" if state.team.size > 1 else ""),
         note=note,
     )
 
