@@ -112,6 +112,7 @@ def _environment(count: int) -> dict[str, str]:
         **os.environ,
         "GLOO_SOCKET_IFNAME": loopback,
         "NCCL_SOCKET_IFNAME": loopback,
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # or torchrun opens a port for them after all
         "PYTHONPATH": python_path(),
         "PYTHONUNBUFFERED": "1",
     }

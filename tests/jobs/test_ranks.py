@@ -60,6 +60,16 @@ def ranks(run):
     return found
 
 
+def ports(pid):
+    """The addresses, in the kernel's hexadecimal, at which a process accepts connections."""
+    rows = [
+        line.split() for kind in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()
+    ]
+    listening = {row[9]: row[1].partition(":")[0] for row in rows if row[3] == "0A"}
+    links = (os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir())
+    return [listening[link[8:-1]] for link in links if link.startswith("socket:") and link[8:-1] in listening]
+
+
 def wait_for(condition, seconds=120.0):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -138,6 +148,8 @@ def test_a_killed_worker_takes_its_processes_with_it(launched):
     run = launched(configured(epochs=10_000))
     wait_for(lambda: training(run))
     assert sorted(ranks(run).values()) == [-1, 0, 1]
+    open_to = {address for pid in ranks(run) for address in ports(pid)}
+    assert open_to == {"0100007F"}  # 127.0.0.1: nobody else can connect
     os.kill(pid_of(run), signal.SIGKILL)
     wait_for(lambda: not ranks(run), 20)
     assert runs.status(run) == "crashed"
