@@ -167,11 +167,16 @@ _TYPES: dict[str, type[Event]] = {
 def to_json(event: Event) -> str:
     """`event` as one line of JSON with its type; non-finite floats as null."""
     plain = {"type": type(event).__name__, **dataclasses.asdict(event)}
-    return json.dumps({k: _finite(v) for k, v in plain.items()}, ensure_ascii=False)
+    return json.dumps(finite(plain), ensure_ascii=False, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def finite(data: Any) -> Any:
+    """Plain `data` with null for the numbers that JSON does not know."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {str(key): finite(value) for key, value in data.items()}
+    return [finite(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
 def from_json(line: str) -> Event | None:

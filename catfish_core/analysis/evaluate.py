@@ -13,6 +13,7 @@ from catfish_core.analysis import metrics
 from catfish_core.analysis.metrics import ClassScore
 from catfish_core.data.loader import Batches
 from catfish_core.errors import DatasetError
+from catfish_core.events import finite
 from catfish_core.models.build import split_outputs
 
 
@@ -41,8 +42,8 @@ class Report:
     predictions: tuple[Answer, ...]
 
     def to_json(self) -> str:
-        """The report as report.json holds it."""
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        """The report as report.json holds it; null for what is not a number, as networks that overflow say it."""
+        return json.dumps(finite(asdict(self)), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def evaluate(

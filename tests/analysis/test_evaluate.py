@@ -58,3 +58,13 @@ def test_it_stops_when_asked_and_wants_photos(model, photos):
     assert measured(model, *photos, [7], should_stop=lambda: True) is None
     with pytest.raises(DatasetError):
         evaluate(model, [], ("a", "b"), [], F.cross_entropy, CPU)
+
+
+def test_outputs_that_are_no_numbers_are_null(model, photos):
+    """A network whose weights overflowed says nan; the report is JSON all the same."""
+    images, labels = photos
+    images[2] = float("inf")
+    text = measured(model, images, labels, [7]).to_json()
+    read = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert read["loss"] is None and read["predictions"][2]["probabilities"] == [None] * 3
+    assert sum(read["predictions"][0]["probabilities"]) == pytest.approx(1, abs=1e-5)
