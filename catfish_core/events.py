@@ -207,7 +207,7 @@ class EventLog:
         with storage_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = open(path, "ab", buffering=0)  # noqa: SIM115 - lives as long as the log
-            if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            if not _ends_a_line(path):
                 self._file.write(b"\n")  # a line torn by an earlier crash must not swallow ours
 
     def append(self, event: Event) -> None:
@@ -224,6 +224,15 @@ class EventLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _ends_a_line(path: Path) -> bool:
+    """Whether `path` is empty or its last byte is a newline."""
+    with open(path, "rb") as file:
+        if not file.seek(0, 2):
+            return True
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
 
 
 def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:

@@ -16,10 +16,16 @@ from catfish_core.errors import DatasetError
 from catfish_core.events import finite
 from catfish_core.models.build import split_outputs
 
+MANY = 100  # classes
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of one photo: its name, true class, most probable class, and all probabilities."""
+    """What was said of one photo: its name, true class, most probable class, and all probabilities.
+
+    Of more than MANY classes only the highest probability, that of `predicted`: the report of thousands of photos
+    in a thousand classes would have gigabytes.
+    """
 
     name: str
     label: int
@@ -69,9 +75,10 @@ def evaluate(
     right = sum(said == label for said, label in zip(predicted, labels, strict=True))
     table = metrics.confusion(labels, predicted, len(classes))
     low, high = metrics.wilson(right, len(labels))
+    told = probabilities if len(classes) <= MANY else probabilities.amax(1, keepdim=True)
     answers = tuple(
         Answer(name, label, said, tuple(round(p, 6) for p in row))
-        for name, label, said, row in zip(names, labels, predicted, probabilities.tolist(), strict=True)
+        for name, label, said, row in zip(names, labels, predicted, told.tolist(), strict=True)
     )
     accuracy = right / len(labels)
     per_class = metrics.per_class(table, classes)

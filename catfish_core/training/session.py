@@ -84,6 +84,7 @@ class Session:
             "dataset": self.dataset.info.version,
             "names": hashlib.blake2b(json.dumps(names).encode(), digest_size=16).hexdigest(),
             "shape": [data.image_size, data.resize, self.mean, self.std],
+            "decoding": pixels.FORMAT,
         }
 
     def evaluate(self, model: nn.Module, should_stop: ShouldStop) -> Report | None:
