@@ -123,6 +123,11 @@ class ComputeConfig(Section):
         description="Compute batches in parts of at most this many photos and step once: less memory, same step "
         "(BatchNorm sees the parts). None takes whole batches until memory runs out.",
     )
+    processes: Literal["auto"] | int = Field(
+        "auto",
+        description="How many processes share each batch: auto takes one for each NVIDIA card, and one where there "
+        "is none or one.",
+    )
     feature_cache: bool = Field(
         True, description="Frozen networks only: let the backbone see every photo once and train the head on that."
     )
@@ -133,6 +138,13 @@ class ComputeConfig(Section):
         description="Frozen networks with augmentation: how many changed views of every photo are kept and taken in "
         "turn; 0 computes new ones in every epoch.",
     )
+
+    @field_validator("processes", mode="before")
+    @classmethod
+    def _some(cls, processes: object) -> object:
+        if processes == "auto" or (type(processes) is int and 1 <= processes <= 64):
+            return processes
+        raise ValueError(f"must be auto or a whole number from 1 to 64, not {str(processes)[:40]!r}")
 
 
 class SweepConfig(Section):

@@ -13,7 +13,16 @@ from catfish_core.models.build import fixed
 from catfish_core.training.loop import TrainState
 from catfish_core.workspace import atomic
 
-_BUILT = ("model", "optimizer", "schedule", "device", "compute", "learner", "scaler")  # from the configuration
+_BUILT = (
+    "model",
+    "optimizer",
+    "schedule",
+    "device",
+    "compute",
+    "learner",
+    "scaler",
+    "team",
+)  # from the configuration
 _PLAIN = tuple(field.name for field in dataclasses.fields(TrainState) if field.name not in _BUILT)
 
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -19,6 +19,7 @@ from catfish_core.errors import TrainingError, out_of_memory
 from catfish_core.events import BatchEnd, EarlyStop, EpochEnd, Event, MemorySaved
 from catfish_core.models.build import AUX_WEIGHT, split_outputs, train_mode
 from catfish_core.training.compute import Compute, parts, reading, smallest_part
+from catfish_core.training.distributed import ALONE, Team
 from catfish_core.training.optim import Loss, Schedule, loss_function
 
 ShouldStop = Callable[[], bool]
@@ -43,7 +44,8 @@ class TrainState:
     equals; early stopping and the plateau schedule watch the validation loss.
 
     `learner` is what the batches go through: the model, or its head where they are features of a frozen
-    backbone, compiled or not. `micro_batch` is the most photos computed at once, None for whole batches.
+    backbone, compiled or not. `micro_batch` is the most photos computed at once, None for whole batches. `team`
+    are the processes that share each batch; images are this one's part of it, labels the whole batch's.
     """
 
     model: nn.Module
@@ -54,6 +56,7 @@ class TrainState:
     learner: nn.Module = None  # type: ignore[assignment]  # the model, unless another is given
     scaler: GradScaler = field(default_factory=lambda: GradScaler(enabled=False))
     micro_batch: int | None = None
+    team: Team = ALONE
     epoch: int = 0
     step: int = 0
     best_epoch: int = 0
@@ -116,9 +119,10 @@ def fit(
         means = Means()
         for part in learning:  # not the whole network: asking a deep one takes longer than a step of its head
             part.training = True
+        state.team.epoch_begins(config.training.seed, epoch)
         yield from _train_epoch(state, train, epoch, loss_fn, means, should_stop)
         trained_at = means.rate
-        measured = validate(state.learner, val, loss_fn, state.device, should_stop, state.compute, state.micro_batch)
+        measured = _validated(state, val, loss_fn, should_stop)
         if measured is None:
             return
         _remember(state, epoch, measured)
@@ -211,13 +215,18 @@ def _gradients(
     """
     while True:
         most = state.micro_batch
-        number = 1 if most is None else parts(len(labels), most, smallest_part(state.learner))
+        number = 1 if most is None else parts(len(images), most, smallest_part(state.learner))
         try:
             return _accumulated(state, images, labels, loss_fn, number)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            if len(labels) // (2 * number) < smallest_part(state.learner):
+            if state.team.size > 1:  # the others are in the middle of adding up gradients
+                raise TrainingError(
+                    f"There is not enough memory for {len(images) // number} photos at once on each process.",
+                    f"Set compute.micro_batch to {max(1, len(images) // (2 * number))}, or take smaller photos.",
+                ) from error
+            if len(images) // (2 * number) < smallest_part(state.learner):
                 raise TrainingError(
                     "There is not enough memory for this network, not even with the smallest part of a batch.",
                     "Take smaller photos or a smaller network, or end other programs.",
@@ -225,25 +234,36 @@ def _gradients(
         # Out of the handler: the error's traceback no longer holds the tensors of the failed attempt.
         if state.device.type == "cuda":
             torch.cuda.empty_cache()
-        state.micro_batch = -(-len(labels) // (2 * number))
+        state.micro_batch = -(-len(images) // (2 * number))
         yield MemorySaved(epoch=epoch, step=state.step, micro_batch=state.micro_batch)
 
 
 def _accumulated(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Loss, number: int) -> Tensor:
     """The gradients of images (B, 3, S, S), computed in `number` parts, each weighing as many photos as it has."""
     state.optimizer.zero_grad(set_to_none=True)
+    team, ours = state.team, state.team.part(labels)
+    weight = team.weight(len(labels))
     facts = torch.zeros(2, device=state.device)
-    for some, truth in zip(images.tensor_split(number), labels.tensor_split(number), strict=True):
-        share = len(truth) / len(labels)
-        with state.compute.autocast(state.device):
+    pieces = zip(images.tensor_split(number), ours.tensor_split(number), strict=True)
+    for last, (some, truth) in enumerate(pieces, 1 - number):
+        share = weight * (len(truth) / len(ours))
+        with team.silent(state.learner, last < 0), state.compute.autocast(state.device):
             logits, auxiliary = split_outputs(state.learner(some))
         loss = loss_fn(logits.float(), truth)
         total = loss
         for extra in auxiliary:
             total = total + AUX_WEIGHT * loss_fn(extra.float(), truth)
-        state.scaler.scale(total * share).backward()  # type: ignore[no-untyped-call]
-        facts += torch.stack((loss.detach() * share, (logits.detach().argmax(1) == truth).sum()))
-    return facts
+        state.scaler.scale(total * share * team.size).backward()  # type: ignore[no-untyped-call]
+        right = (logits.detach().argmax(1) == truth).sum() * (weight > 0)
+        facts += torch.stack((loss.detach() * share, right))
+    return team.summed(facts)
+
+
+def _validated(state: TrainState, val: Source, loss_fn: Loss, should_stop: ShouldStop) -> Means | None:
+    """What `state.learner` makes of `val`, computed as the training is."""
+    state.team.validation_begins(state.model)
+    how = state.compute, state.micro_batch, state.team
+    return validate(state.learner, val, loss_fn, state.device, should_stop, *how)
 
 
 @torch.inference_mode()
@@ -255,6 +275,7 @@ def validate(
     should_stop: ShouldStop = lambda: False,
     compute: Compute = Compute(),  # noqa: B008 - frozen
     micro_batch: int | None = None,
+    team: Team = ALONE,  # noqa: B008 - frozen
 ) -> Means | None:
     """Mean loss and accuracy of `model` in eval mode over `batches`; None when it was asked to stop."""
     model.eval()
@@ -263,7 +284,9 @@ def validate(
     for images, labels in batches:
         if should_stop():
             return None
-        images, labels = compute.moved(images, device), compute.moved(labels, device)
+        if not team.weight(len(labels)):
+            continue
+        images, labels = compute.moved(images, device), compute.moved(team.part(labels), device)
         with compute.autocast(device):
             pieces = images.tensor_split(parts(len(labels), micro_batch))
             logits = torch.cat([split_outputs(model(piece))[0] for piece in pieces]).float()
@@ -273,7 +296,9 @@ def validate(
             _measured(means, *behind.popleft())
     for samples, facts in behind:
         _measured(means, samples, facts)
-    return means
+    sums = torch.tensor([means.loss_sum, means.correct, means.samples], dtype=torch.float64)
+    loss_sum, correct, samples = team.summed(sums).tolist()
+    return replace(means, loss_sum=loss_sum, correct=int(correct), samples=int(samples))
 
 
 def _measured(means: Means, samples: int, facts: Iterator[list[float]]) -> None:

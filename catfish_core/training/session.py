@@ -35,6 +35,7 @@ from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
 from catfish_core.training import checkpoint, features, optim
 from catfish_core.training.compute import decide, keep_memory, threads
+from catfish_core.training.distributed import ALONE, Team
 from catfish_core.training.features import Sources
 from catfish_core.training.loop import ShouldStop, TrainState, fit
 from catfish_core.workspace import Workspace, write_text
@@ -50,6 +51,7 @@ class Session:
     mean: Statistics
     std: Statistics
     pixels: Pixels | None = None
+    team: Team = ALONE
 
     def close(self) -> None:
         """Let go of the photos; no batch may be asked for any more."""
@@ -57,7 +59,10 @@ class Session:
             self.pixels.close()
 
     def batches(self, split: str, channels_last: bool = False) -> Batches:
-        """The photos of `split` as the network wants them: the training split shuffled and augmented."""
+        """The photos of `split` as the network wants them: the training split shuffled and augmented.
+
+        Several processes share training and validation; the test is the first one's alone.
+        """
         data, training = self.config.data, split == "train"
         photos = self.dataset.splits[split]
         cached = partial(self.pixels.take, split) if self.pixels else None
@@ -71,6 +76,7 @@ class Session:
             seed=self.config.training.seed if training else None,
             channels_last=channels_last,
             ahead=1 if self.device.type == "cpu" else min(4, os.cpu_count() or 1),
+            share=ALONE.part if split == "test" else self.team.part,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -81,6 +87,7 @@ class Session:
             "dataset": self.dataset.info.version,
             "names": hashlib.blake2b(json.dumps(names).encode(), digest_size=16).hexdigest(),
             "shape": [data.image_size, data.resize, self.mean, self.std],
+            "decoding": pixels.FORMAT,
         }
 
     def evaluate(self, model: nn.Module, should_stop: ShouldStop) -> Report | None:
@@ -91,16 +98,19 @@ class Session:
         return evaluate(model, self.batches("test"), classes, names, loss, self.device, should_stop)
 
 
-def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
+def train(run: Run, should_stop: ShouldStop, team: Team = ALONE) -> Iterator[Event]:
     """Train `run`, keep its best weights as it goes, and tell all that happens.
 
-    The last event is Completed, or there is none when it was asked to stop. A checkpoint left by an earlier
-    attempt is taken up again. Raises CatfishError for everything that a person can mend.
+    Of several processes, `team`, all tell the same up to the last epoch; the first one alone writes files and
+    measures on the test photos. The last event is Completed, or there is none when it was asked to stop. A
+    checkpoint left by an earlier attempt is taken up again. Raises CatfishError for everything that a person can
+    mend.
     """
     began = time.time()
     keep_memory()
     config, workspace = run.config(), Workspace(run.path.parents[1])
-    session = yield from opened(config, workspace, should_stop)
+    with team.leader_first():
+        session = yield from opened(config, workspace, should_stop, team)
     if session is None:
         return
     with closing(session):
@@ -115,14 +125,21 @@ def _trained(
     run: Run, session: Session, workspace: Workspace, should_stop: ShouldStop
 ) -> Generator[Event, None, TrainState | None]:
     """Everything from the first weights to the test report; the state is the value, None when stopped before."""
-    _write_environment(run, session)
+    if session.team.leads:
+        _write_environment(run, session)
     state = first_state(session, workspace)
     if (run.checkpoints / "last.pt").exists():
         checkpoint.load(run.checkpoints / "last.pt", state)
-    sources = yield from sources_for(state, session, workspace, should_stop)
+    with session.team.leader_first():
+        sources = yield from sources_for(state, session, workspace, should_stop)
     if sources is None:
         return None
+    state.learner = session.team.learner(state.learner)
     yield _started(session, state, sources.note)
+    if not session.team.leads:
+        with threads(sources.threads):
+            yield from fit(state, sources.train, sources.val, session.config, session.team.agreed(should_stop))
+        return None
     board = TensorBoard(run.path / "tensorboard")
     try:
         for event in _fit(run, session, state, sources, should_stop):
@@ -154,8 +171,9 @@ def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
 
 def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should_stop: ShouldStop) -> Iterator[Event]:
     """The training itself; every epoch's state and the best weights are on disk before the event is told."""
+    agreed = session.team.agreed(should_stop)
     with threads(sources.threads):
-        for event in fit(state, sources.train, sources.val, session.config, should_stop):
+        for event in fit(state, sources.train, sources.val, session.config, agreed):
             if isinstance(event, EpochEnd):
                 if event.improved:
                     _keep(run, session, state.model)
@@ -174,7 +192,7 @@ def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should
             )
 
 
-def _prepared(config: RunConfig, workspace: Workspace) -> Generator[Preparing, None, Session]:
+def _prepared(config: RunConfig, workspace: Workspace, team: Team = ALONE) -> Generator[Preparing, None, Session]:
     """Fetch, draw or decode whatever the run needs and is not here yet; the session is the generator's value."""
     if not library.is_ready(workspace, config.data.dataset):
         yield from library.prepare(workspace, config.data.dataset)
@@ -184,7 +202,7 @@ def _prepared(config: RunConfig, workspace: Workspace) -> Generator[Preparing, N
     squares = yield from _pixels(config, workspace, dataset)
     yield Preparing(what="Building the network")
     mean, std = build.normalization(config.data, config.model)
-    return Session(config, dataset, optim.device(config.training.device), mean, std, squares)
+    return Session(config, dataset, optim.device(config.training.device), mean, std, squares, team)
 
 
 def _pixels(config: RunConfig, workspace: Workspace, dataset: Dataset) -> Generator[Preparing, None, Pixels | None]:
@@ -197,10 +215,10 @@ def _pixels(config: RunConfig, workspace: Workspace, dataset: Dataset) -> Genera
 
 
 def opened(
-    config: RunConfig, workspace: Workspace, should_stop: ShouldStop
+    config: RunConfig, workspace: Workspace, should_stop: ShouldStop, team: Team = ALONE
 ) -> Generator[Preparing, None, Session | None]:
     """The session for `config`, with all that has to be prepared for it; None when asked to stop in between."""
-    steps = _prepared(config, workspace)
+    steps = _prepared(config, workspace, team)
     while True:
         try:
             step = next(steps)
@@ -232,7 +250,7 @@ def first_state(session: Session, workspace: Workspace) -> TrainState:
     classes = len(session.dataset.info.classes)
     model = build.build(config.model, classes, config.data.image_size, workspace)
     compute = decide(config.compute, session.device, model)
-    model = compute.placed(model, session.device)
+    model = session.team.model(compute.placed(model, session.device), session.device)
     optimizer = optim.optimizer(model, config.optimizer)
     steps = len(session.batches("train"))
     return TrainState(
@@ -244,6 +262,7 @@ def first_state(session: Session, workspace: Workspace) -> TrainState:
         compute.learner(model),
         GradScaler(session.device.type, enabled=compute.precision == "fp16"),
         config.compute.micro_batch,
+        session.team,
     )
 
 
@@ -258,7 +277,7 @@ def _started(session: Session, state: TrainState, note: str) -> Started:
         trained=trained,
         device=str(session.device),
         dataset_version=session.dataset.info.version,
-        compute=state.compute.words,
+        compute=state.compute.words + (f", {state.team.size} processes" if state.team.size > 1 else ""),
         note=note,
     )
 
