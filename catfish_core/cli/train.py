@@ -28,6 +28,7 @@ from catfish_core.events import (
     Preparing,
     Started,
     Stopped,
+    Unfrozen,
 )
 from catfish_core.events import Tested as TestResult  # pytest takes a class called Test… for tests
 from catfish_core.runs import Run
@@ -39,7 +40,7 @@ FIELDS = {  # option → field of the configuration
     "image_size": "data.image_size",
     "arch": "model.arch",
     "pretrained": "model.pretrained",
-    "frozen": "model.frozen",
+    "parts": "parts.preset",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",
     "seed": "training.seed",
@@ -175,6 +176,9 @@ class Teller:
             yield f"{event.trained:,} of {event.parameters:,} weights to train, on {how}."
             if event.note:
                 yield event.note
+        elif isinstance(event, Unfrozen):
+            names = ", ".join(name for name, rate in event.parts.items() if rate)
+            yield f"From epoch {event.epoch + 1} on it trains {event.trained:,} weights: {names}."
         elif isinstance(event, MemorySaved):
             yield f"Memory ran out: batches are computed in {event.micro_batch:,} photos, to the same steps."
         elif isinstance(event, EpochEnd):

@@ -20,6 +20,7 @@ from catfish_core.events import BatchEnd, EarlyStop, EpochEnd, Event, MemorySave
 from catfish_core.models.build import AUX_WEIGHT, split_outputs, train_mode
 from catfish_core.training.compute import Compute, parts, reading, smallest_part
 from catfish_core.training.optim import Loss, Schedule, loss_function
+from catfish_core.training.thaw import thaw
 
 ShouldStop = Callable[[], bool]
 LATE = {"cuda": 1}  # steps behind at which a loss is read, so that the device's queue never runs empty
@@ -102,7 +103,7 @@ class Means:
 def fit(
     state: TrainState, train: Source, val: Source, config: RunConfig, should_stop: ShouldStop = lambda: False
 ) -> Iterator[Event]:
-    """Train `state.model` from `state.epoch` on, telling BatchEnd, EpochEnd and, if need be, MemorySaved, EarlyStop.
+    """Train `state.model` from `state.epoch` on, telling BatchEnd, EpochEnd and, if need be, the events between them.
 
     At each EpochEnd the model holds exactly that epoch's weights, so a caller that sees `improved` can save
     them. `should_stop` is asked before every batch; when it says yes the generator ends with
@@ -111,6 +112,8 @@ def fit(
     """
     loss_fn = loss_function(config.training)
     for epoch in range(state.epoch, config.training.epochs):
+        if (thawed := thaw(state, epoch)) is not None:
+            yield thawed
         means = Means()
         yield from _train_epoch(state, train, epoch, loss_fn, means, should_stop)
         trained_at = means.rate

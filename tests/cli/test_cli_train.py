@@ -31,7 +31,8 @@ def test_options_reach_their_fields():
     training = "--epochs 3 --batch-size 8 --lr 0.01 --seed 0 --device cpu"
     made = of(*model.split(), *training.split(), "--name", "My “run”")
     assert made.data.model_dump(include={"dataset", "image_size"}) == {"dataset": "d", "image_size": 96}
-    assert made.model.model_dump() == {"arch": "efficientnet_lite0", "pretrained": True, "frozen": True}
+    assert made.model.model_dump() == {"arch": "efficientnet_lite0", "pretrained": True}
+    assert made.parts.preset == "head_only"
     assert (made.training.epochs, made.training.batch_size, made.training.seed) == (3, 8, 0)
     assert (made.optimizer.lr, made.training.device, made.name) == (0.01, "cpu", "My “run”")
 

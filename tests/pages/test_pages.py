@@ -144,11 +144,16 @@ def test_a_damaged_run_says_what_is_wrong(open_page, make):
 def test_training_with_the_values_shown(open_page, no_processes):
     app = open_page("train")
     app.selectbox(key="train_model.arch").set_value("efficientnet_lite0").run()
-    assert app.toggle(key="train_model.frozen").value and app.number_input(key="train_data.image_size").value == 128
+    assert app.segmented_control(key="train_parts.preset").value == "head_only"
+    assert app.number_input(key="train_data.image_size").value == 128
     app.button(key="train_submit").click().run()
     assert not app.exception
     config = no_processes[0].config()
-    assert config.model.arch == "efficientnet_lite0" and config.model.frozen and config.training.epochs == 10
+    assert (
+        config.model.arch == "efficientnet_lite0"
+        and config.parts.preset == "head_only"
+        and config.training.epochs == 10
+    )
 
 
 def test_what_cannot_be_meant_is_said_before_training(open_page):
