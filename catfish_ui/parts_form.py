@@ -79,7 +79,9 @@ def ask(arch: Arch, classes: int) -> None:
         )
         chosen = _chosen(arch)
         st.caption(
-            PRESETS[chosen.preset][1] if pretrained or chosen.preset == "own" else "It starts knowing nothing."
+            PRESETS[chosen.preset][1]
+            if pretrained or chosen.preset == "own"
+            else "All of it learns: it starts knowing nothing."
         )
     if chosen.preset == "gradual":
         st.number_input("Epochs between two stages", 1, 10_000, key=EVERY, persist_state="session")
@@ -103,23 +105,22 @@ def trained(chosen: PartsConfig, arch: Arch, epochs: int, sizes: Mapping[str, in
 def one_by_one(arch: Arch, classes: int) -> None:
     """Every part with its size, a switch and a rate; touching one makes the choice one's own."""
     state = st.session_state
-    pretrained, epochs = state["train_model.pretrained"], state["train_training.epochs"]
-    chosen = _chosen(arch)
+    chosen, pretrained = _chosen(arch), state["train_model.pretrained"]
+    starts = parts.thaws(chosen, arch, state["train_training.epochs"])
     if chosen.preset != "own":
-        _show(parts.ever(chosen, arch, epochs))
-    sizes = parts.sizes(arch, pretrained, classes, state["train_data.image_size"])
-    starts = parts.thaws(chosen, arch, epochs)
+        _show({name: parts.shares(chosen, arch, starts.get(name, 0))[name] for name in arch.parts})
     st.caption(
-        "From the photo down to the answer. The number on the right is the part's share of the learning rate: "
-        "1 is all of it, 0.1 a tenth."
+        "From the photo down to the answer. The number beside a part is its share of the learning rate: 1 is all of "
+        "it, 0.1 a tenth."
     )
     with st.container(gap="xsmall", key="train_parts"):
-        for name in arch.parts:
-            _part(name, name == arch.head, sizes[name], starts.get(name, 0), pretrained)
+        for name, size in parts.sizes(arch, pretrained, classes, state["train_data.image_size"]).items():
+            _part(name, size, starts.get(name, 0), name == arch.head, pretrained)
 
 
-def _part(name: str, head: bool, size: int, start: int, pretrained: bool) -> None:
-    on = st.session_state[f"train_part_{name}"]
+def _part(name: str, size: int, start: int, head: bool, pretrained: bool) -> None:
+    state = st.session_state
+    on, share = state[f"train_part_{name}"], state[f"train_share_{name}"]
     with st.container(horizontal=True, vertical_alignment="center", key=f"train_row_{name}"):
         with st.container(gap=None):
             st.toggle(
@@ -129,21 +130,21 @@ def _part(name: str, head: bool, size: int, start: int, pretrained: bool) -> Non
                 disabled=head or not pretrained,
                 persist_state="session",
             )
-            how = (f"trained from epoch {start + 1} on" if start else "trained") if on else "frozen"
-            st.caption(f"{count(size, 'parameter')}, {how}")
-        st.number_input(
-            f"Share of the rate for {name}",
-            1e-6,
-            1000.0,
-            step=0.1,
-            format="%.3g",
-            key=f"train_share_{name}",
-            on_change=_own,
-            disabled=not on,
-            label_visibility="collapsed",
-            width=130,
-            persist_state="session",
-        )
+            how = f"trained at {_rate(state['train_optimizer.lr'] * share)}" if on else "frozen"
+            st.caption(f"{count(size, 'parameter')}, {how}{f' from epoch {start + 1} on' if start else ''}")
+        if on:
+            st.number_input(
+                f"Share of the rate for {name}",
+                1e-6,
+                1000.0,
+                step=0.1,
+                format="%.3g",
+                key=f"train_share_{name}",
+                on_change=_own,
+                label_visibility="collapsed",
+                width=120,
+                persist_state="session",
+            )
 
 
 def _own() -> None:
@@ -162,6 +163,10 @@ def words(chosen: PartsConfig, arch: Arch, lr: float, epochs: int) -> str:
             f"{name} from epoch {start + 1}" for name, start in reversed(parts.thaws(chosen, arch, epochs).items())
         ]
         return f"Gradual: {listed(starts)}; the rates are halved each time"
-    told = [f"{name} at {rate(float(f'{lr * share:.3g}'))}" for name, share in reversed(shares.items()) if share]
+    told = [f"{name} at {_rate(lr * share)}" for name, share in reversed(shares.items()) if share]
     rest = "" if all(shares.values()) else "; the rest is frozen"
     return f"{PRESETS[chosen.preset][0]}: {listed(told)}{rest}"
+
+
+def _rate(value: float) -> str:
+    return rate(float(f"{value:.3g}"))

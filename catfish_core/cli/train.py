@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,11 @@ def result(run: Run, ended: Event) -> dict[str, Any]:
     return {**data, "error": f"{ended.what} {ended.hint}".strip()} if isinstance(ended, Failed) else data
 
 
+def trained(parts: Mapping[str, float]) -> str:
+    """The parts that are trained with their rates, from the head backwards."""
+    return ", ".join(f"{name} at {rate:.3g}" for name, rate in reversed(list(parts.items())) if rate)
+
+
 class Teller:
     """Tells a person what a run does: a bar that moves, a line for every epoch, a sentence for what matters."""
 
@@ -174,11 +179,12 @@ class Teller:
             yield f"{len(event.classes)} classes; photos: {counts}."
             how = f"{event.device} ({event.compute})" if event.compute else event.device
             yield f"{event.trained:,} of {event.parameters:,} weights to train, on {how}."
+            if 0 in event.parts.values():
+                yield f"Trained: {trained(event.parts)}; the rest is frozen."
             if event.note:
                 yield event.note
         elif isinstance(event, Unfrozen):
-            names = ", ".join(name for name, rate in event.parts.items() if rate)
-            yield f"From epoch {event.epoch + 1} on it trains {event.trained:,} weights: {names}."
+            yield f"From epoch {event.epoch + 1} on it trains {event.trained:,} weights: {trained(event.parts)}."
         elif isinstance(event, MemorySaved):
             yield f"Memory ran out: batches are computed in {event.micro_batch:,} photos, to the same steps."
         elif isinstance(event, EpochEnd):
