@@ -45,15 +45,16 @@ def optimizer(model: nn.Module, config: OptimizerConfig, groups: Sequence[Group]
 def groups(model: nn.Module, config: RunConfig, epoch: int = 0) -> list[Group]:
     """What is trained in `epoch` as parameter groups with their rates, first part to head; the rest is frozen.
 
-    Neighbours that share a rate share a group: one fused step for all of them.
+    Neighbours that share a rate share a group: one fused step for all of them. Parts thawed at different times do
+    not: torch's fused SGD wants momentum for all of a group or for none.
     """
     arch = catalog.arch(config.model.arch)
-    shares = parts.shares(config.parts, arch, epoch)
+    shares, starts = parts.shares(config.parts, arch, epoch), parts.thaws(config.parts, arch, epoch + 1)
     build.freeze(model, arch, shares)
-    trained = ((shares[name], inside) for name, inside in build.parts(model, arch).items() if shares[name])
+    inside = build.parts(model, arch)
     return [
-        {"params": [p for _, inside in some for p in inside], "lr": config.optimizer.lr * share}
-        for share, some in groupby(trained, key=lambda part: part[0])
+        {"params": [p for name in names for p in inside[name]], "lr": config.optimizer.lr * share}
+        for (share, _), names in groupby(starts, key=lambda name: (shares[name], starts[name]))
     ]
 
 
