@@ -149,8 +149,8 @@ def test_a_thawed_stage_learns_and_one_still_frozen_does_not():
     assert torch.equal(now["layer3.1.bn2.running_mean"], before["layer3.1.bn2.running_mean"])
 
 
-def on_photos(preset, **more):
-    config = configured(preset, 4, arch="efficientnet_lite0", schedule="cosine", **more)
+def on_photos(preset, optimizer="adam", **more):
+    config = configured(preset, 4, optimizer, "cosine", "efficientnet_lite0", **more)
     data = DataConfig(dataset="tiny", image_size=32)
     training = TrainingConfig(epochs=4, batch_size=8, device="cpu")
     return config.model_copy(update={"data": data, "training": training})
@@ -161,10 +161,10 @@ def facts(events):
     return steps + [(e.epoch, e.val_loss) for e in events if isinstance(e, EpochEnd)]
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 3])
-def test_a_run_resumed_anywhere_equals_the_uninterrupted_one(workspace, tiny_dataset, stop_after):
-    """Epochs 1 and 3 (from 0) begin with a thaw when `every` is 1 or 2; stops fall before, at and after them."""
-    config = on_photos("gradual", every=2)
+@pytest.mark.parametrize(("stop_after", "every", "optimizer"), [(1, 2, "adam"), (2, 2, "sgd"), (3, 1, "adagrad")])
+def test_a_run_resumed_anywhere_equals_the_uninterrupted_one(workspace, tiny_dataset, stop_after, every, optimizer):
+    """Stopped before the epoch that thaws, just where it begins, and between two that do."""
+    config = on_photos("gradual", optimizer, every=every)
     whole = list(session.train(runs.create(workspace, config), lambda: False))
     run, told = runs.create(workspace, config), []
     for event in session.train(run, lambda: sum(isinstance(e, EpochEnd) for e in told) == stop_after):
