@@ -61,7 +61,7 @@ class FeatureBatches:
         """The batches of epoch `n`, counted from 0: features (B, …), labels (B,)."""
         view = self.views[n % len(self.views)]
         for piece in self.batches.pieces(n):
-            yield view[piece], self.batches.labels[piece]
+            yield view.index_select(0, piece), self.batches.labels[piece]
 
 
 @dataclass(frozen=True)

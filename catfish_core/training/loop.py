@@ -111,13 +111,17 @@ def fit(
     memory enough for the smallest part of a batch.
     """
     loss_fn = loss_function(config.training)
+    train_mode(state.model)
+    learning = [part for part in state.learner.modules() if part.training]
     for epoch in range(state.epoch, config.training.epochs):
         if (thawed := thaw(state, epoch)) is not None:
             yield thawed
         means = Means()
+        for part in learning:  # not the whole network: asking a deep one takes longer than a step of its head
+            part.training = True
         yield from _train_epoch(state, train, epoch, loss_fn, means, should_stop)
         trained_at = means.rate
-        measured = None if should_stop() else _validated(state, val, loss_fn, should_stop)
+        measured = validate(state.learner, val, loss_fn, state.device, should_stop, state.compute, state.micro_batch)
         if measured is None:
             return
         _remember(state, epoch, measured)
@@ -148,7 +152,6 @@ def fit(
 def _train_epoch(
     state: TrainState, train: Source, epoch: int, loss_fn: Loss, means: Means, should_stop: ShouldStop
 ) -> Iterator[Event]:
-    train_mode(state.model)
     behind: deque[_Step] = deque()
     for batch, (images, labels) in enumerate(train.epoch(epoch)):
         if should_stop():
@@ -201,15 +204,15 @@ def _gradients(
     step stays that of the whole batch, with two exceptions: BatchNorm takes its statistics over the parts, and
     has seen some photos twice after a repetition; dropout draws anew.
     """
-    least = smallest_part(state.learner)
     while True:
-        number = parts(len(labels), state.micro_batch, least)
+        most = state.micro_batch
+        number = 1 if most is None else parts(len(labels), most, smallest_part(state.learner))
         try:
             return _accumulated(state, images, labels, loss_fn, number)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            if len(labels) // (2 * number) < least:
+            if len(labels) // (2 * number) < smallest_part(state.learner):
                 raise TrainingError(
                     "There is not enough memory for this network, not even with the smallest part of a batch.",
                     "Take smaller photos or a smaller network, or end other programs.",
@@ -236,12 +239,6 @@ def _accumulated(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Los
         state.scaler.scale(total * share).backward()  # type: ignore[no-untyped-call]
         facts += torch.stack((loss.detach() * share, (logits.detach().argmax(1) == truth).sum()))
     return facts
-
-
-def _validated(state: TrainState, val: Source, loss_fn: Loss, should_stop: ShouldStop) -> Means | None:
-    """What `state.learner` makes of `val`, computed as the training is."""
-    state.model.eval()
-    return validate(state.learner, val, loss_fn, state.device, should_stop, state.compute, state.micro_batch)
 
 
 @torch.inference_mode()

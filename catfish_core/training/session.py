@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import time
@@ -55,7 +56,7 @@ class Session:
         if self.pixels is not None:
             self.pixels.close()
 
-    def batches(self, split: str) -> Batches:
+    def batches(self, split: str, channels_last: bool = False) -> Batches:
         """The photos of `split` as the network wants them: the training split shuffled and augmented."""
         data, training = self.config.data, split == "train"
         photos = self.dataset.splits[split]
@@ -68,6 +69,8 @@ class Session:
             self.std,
             augment=augment.build(self.config.augment.steps, data.image_size) if training else None,
             seed=self.config.training.seed if training else None,
+            channels_last=channels_last,
+            ahead=1 if self.device.type == "cpu" else min(4, os.cpu_count() or 1),
         )
 
     def describe(self) -> dict[str, Any]:
@@ -117,8 +120,10 @@ def _trained(
     if (run.checkpoints / "last.pt").exists():
         checkpoint.load(run.checkpoints / "last.pt", state)
     about = session.describe()
-    plain = session.batches("train"), session.batches("val")
-    sources = yield from features.sources(state, session.config, *plain, about, workspace.features, should_stop)
+    photos, held_back = (session.batches(split, state.compute.channels_last) for split in ("train", "val"))
+    sources = yield from features.sources(
+        state, session.config, photos, held_back, about, workspace.features, should_stop
+    )
     if sources is None:
         return None
     yield _started(session, state, sources.note)
