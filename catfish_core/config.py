@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from catfish_core import augment, catalog
+from catfish_core import augment, catalog, parts
 from catfish_core.augment import AnyStep
 from catfish_core.errors import ConfigError
+from catfish_core.parts import PartsConfig
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class Section(BaseModel):
@@ -43,15 +44,12 @@ class ModelConfig(Section):
 
     arch: str = Field("simple_cnn", description="Id of the architecture.")
     pretrained: bool = Field(False, description="Start from what it learned on ImageNet, with a new head.")
-    frozen: bool = Field(False, description="Train the new head only; the rest stays as it is.")
 
     @model_validator(mode="after")
     def _possible(self) -> ModelConfig:
         row = catalog.arch(self.arch)
         if self.pretrained and row.weights is None:
             raise ValueError(f"pretrained: {row.name} has no pretrained weights; switch pretrained off")
-        if self.frozen and not self.pretrained:
-            raise ValueError("frozen: only a pretrained network can be frozen; switch pretrained on")
         return self
 
 
@@ -183,10 +181,11 @@ class SweepConfig(Section):
 class RunConfig(Section):
     """Everything a worker needs to train one model."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     name: str = Field("", max_length=120, description="What you call this run.")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+    parts: PartsConfig = PartsConfig()
     augment: AugmentConfig = AugmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -206,6 +205,7 @@ class RunConfig(Section):
             raise ValueError(f"data.image_size: {row.name} needs photos of at least {row.min_size} px, got {size}")
         if self.training.batch_size == 1 and row.batch_norm:
             raise ValueError(f"training.batch_size: {row.name} compares photos of a batch, so it needs at least 2")
+        parts.check(self.parts, row, self.model.pretrained)
         augment.check(self.augment.steps, size)
         if self.compute.precision == "fp16" and self.training.device in ("cpu", "mps"):
             raise ValueError("compute.precision: fp16 needs an NVIDIA card; choose auto, fp32 or bf16")
@@ -219,6 +219,7 @@ class RunConfig(Section):
 
 def parse(data: Mapping[str, Any]) -> RunConfig:
     """A configuration from plain values; raises ConfigError that names field, value and what is allowed."""
+    data = _migrated(data)
     version = data.get("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION:
         raise ConfigError(
@@ -237,6 +238,18 @@ def parse_sweep(data: Mapping[str, Any]) -> SweepConfig:
         return SweepConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
+
+
+def _migrated(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`data` as this version writes it: before version 2 a network was frozen or not, as a field of the model."""
+    model = data.get("model", {})
+    if data.get("schema_version", 1) != 1 or not isinstance(model, Mapping):
+        return data
+    data = {**data, "schema_version": SCHEMA_VERSION}
+    if "frozen" in model and "parts" not in data:
+        preset = {True: "head_only", False: "everything"}.get(model["frozen"], model["frozen"])
+        data |= {"model": {k: v for k, v in model.items() if k != "frozen"}, "parts": {"preset": preset}}
+    return data
 
 
 def explain(error: ValidationError) -> str:

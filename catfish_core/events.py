@@ -42,7 +42,9 @@ class Prepared(Event):
 class Started(Event):
     """The first step is about to be made.
 
-    `compute` says in words which formats it is computed in, `note` in a sentence what is unusual about it.
+    `parts` are those of the network, first to head, each with its learning rate before any schedule, 0 where it is
+    frozen; `trained` of `parameters` numbers learn. `compute` says in words which formats it is computed in, `note`
+    in a sentence what is unusual about it.
     """
 
     classes: tuple[str, ...]
@@ -55,6 +57,16 @@ class Started(Event):
     dataset_version: str
     compute: str = ""
     note: str = ""
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unfrozen(Event):
+    """From `epoch` on more of the network is trained: `parts` with their rates and `trained` as in Started."""
+
+    epoch: int
+    parts: Mapping[str, float]
+    trained: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +236,7 @@ _TYPES: dict[str, type[Event]] = {
         Preparing,
         Prepared,
         Started,
+        Unfrozen,
         MemorySaved,
         BatchEnd,
         EpochEnd,

@@ -58,8 +58,10 @@ def _panel(run: Run, now: Status, progress: Progress) -> None:
     if now in runs.ACTIVE:
         st.progress(line.fraction)
     _figures(now, progress)
-    if progress.started and (how := status.computing(progress.started)):
-        st.caption(plain(how))
+    if progress.started:
+        how = f"{status.training(progress)} {status.computing(progress.started)}".strip()
+        if how:
+            st.caption(plain(how))
 
 
 def _verdict(progress: Progress) -> None:
@@ -152,7 +154,9 @@ def _curves(run: Run, now: Status, progress: Progress, meaning: reading.Reading)
         ),
         (
             "Learning rate",
-            "How big the steps are in which it learns.",
+            "How big the steps of the head are; other parts keep their proportion to it."
+            if len({value for value in progress.parts.values() if value}) > 1
+            else "How big the steps are in which it learns.",
             None if waiting else charts.learning_rate(progress.rate, planned),
         ),
     ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import threading
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from catfish_core import events
-from catfish_core.events import BatchEnd, EpochEnd, Event, Started, Tested
+from catfish_core.events import BatchEnd, EpochEnd, Event, Started, Tested, Unfrozen
 from catfish_core.runs import Run
 
 POINTS = 2000  # as many as a chart draws without effort
@@ -52,9 +53,14 @@ class Thinned:
 
 @dataclass
 class Progress:
-    """A run as far as its events have been told. Epochs and batches count from 0, as in the events."""
+    """A run as far as its events have been told. Epochs and batches count from 0, as in the events.
+
+    `trained` is how many parameters are trained now, `parts` the rate of each part, as in `Started`.
+    """
 
     started: Started | None = None
+    trained: int = 0
+    parts: Mapping[str, float] = field(default_factory=dict)
     batch: BatchEnd | None = None
     epochs: list[EpochEnd] = field(default_factory=list)
     loss: Thinned = field(default_factory=Thinned)
@@ -73,7 +79,9 @@ class Progress:
         elif isinstance(event, EpochEnd):
             self.epochs = [e for e in self.epochs if e.epoch < event.epoch] + [event]
         elif isinstance(event, Started):
-            self.started = event
+            self.started, self.trained, self.parts = event, event.trained, event.parts
+        elif isinstance(event, Unfrozen):
+            self.trained, self.parts = event.trained, event.parts
         elif isinstance(event, Tested):
             self.tested = event
         elif isinstance(event, events.EarlyStop):

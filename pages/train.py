@@ -29,7 +29,9 @@ with left, st.container(border=True, gap="small", height="stretch"):
         st.page_link(places.AUGMENT, label="Choose augmentations", icon=":material/auto_awesome:")
 with right, st.container(border=True, gap="small", height="stretch"):
     st.markdown("##### What learns")
-    train_form.network()
+    train_form.network(ws)
+with st.expander("Part by part", icon=":material/account_tree:"):
+    train_form.part_by_part(ws)
 
 with st.container(border=True, gap="small"):
     st.markdown("##### How it learns")

@@ -7,12 +7,14 @@ import pytest
 from catfish_core import augment, config
 from catfish_core.config import RunConfig
 from catfish_core.errors import ConfigError
+from catfish_core.parts import PartsConfig
 
 
 def test_a_trip_through_json_gives_an_equal_configuration():
     full = RunConfig(
         name="my run",
-        model=config.ModelConfig(arch="efficientnet_lite0", pretrained=True, frozen=True),
+        model=config.ModelConfig(arch="efficientnet_lite0", pretrained=True),
+        parts=PartsConfig(preset="own", rates={"classifier": 1, "conv_head": 0.1}),
         augment=config.AugmentConfig(steps=tuple(step() for step in augment.STEPS)),
         training=config.TrainingConfig(patience=3, seed=2**40),
     )
@@ -34,7 +36,10 @@ def test_defaults_are_valid_and_frozen():
         ("optimizer.lr=NaN", ["optimizer.lr", "finite"]),
         ("optimizer.name=lion", ["optimizer.name", "'lion'", "adamw"]),
         ("model.arch=resnet19", ["resnet19", "resnet18"]),
-        ("model.frozen=true", ["frozen", "pretrained"]),
+        ("parts.preset=head_only", ["frozen", "pretrained"]),
+        ("parts.preset=none", ["parts.preset", "'none'", "course"]),
+        ("parts.every=0", ["parts.every", "0"]),
+        ('parts.rates={"conv3":1}', ["parts.rates", "own", "everything"]),
         ("model.pretrained=true", ["SimpleCNN", "no pretrained weights"]),
         ("data.image_size=4", ["data.image_size", "4"]),
         ("trainig.epochs=3", ["trainig.epochs", "not a field", "training"]),

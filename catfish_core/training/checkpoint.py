@@ -11,6 +11,7 @@ import torch
 from catfish_core.errors import UNREADABLE_TENSORS, RunError
 from catfish_core.models.build import fixed
 from catfish_core.training.loop import TrainState
+from catfish_core.training.thaw import thaw
 from catfish_core.workspace import atomic
 
 _BUILT = (
@@ -52,6 +53,7 @@ def load(path: Path, state: TrainState) -> None:
     """
     try:
         content: dict[str, Any] = torch.load(path, map_location=state.device, weights_only=True)
+        thaw(state, max(0, content["epoch"] - 1))  # what was trained when it was saved, so is what lies in it
         now = state.model.state_dict()
         state.model.load_state_dict({**{name: now[name] for name in fixed(state.model)}, **content["model"]})
         state.optimizer.load_state_dict(content["optimizer"])

@@ -84,8 +84,14 @@ class Team:
         return converted
 
     def learner(self, part: nn.Module) -> nn.Module:
-        """`part` so that a backward pass leaves the mean of all processes' gradients on every one of them."""
-        return part if self.size == 1 else DistributedDataParallel(part, forward_sync_buffers=False)
+        """`part` so that a backward pass leaves the mean of all processes' gradients on every one of them.
+
+        To be called again when other parameters are trained: which they are is looked up here.
+        """
+        if self.size == 1:
+            return part
+        bare = part.module if isinstance(part, DistributedDataParallel) else part
+        return DistributedDataParallel(bare, forward_sync_buffers=False)
 
     def silent(self, learner: nn.Module, silent: bool) -> AbstractContextManager[object]:
         """A context whose forward passes leave gradients here, for more to be added, where `silent`."""

@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from catfish_core import catalog
+from catfish_core import catalog, parts
 from catfish_core.config import RunConfig
 from catfish_core.data.loader import Batches
 from catfish_core.errors import out_of_memory
@@ -93,12 +93,12 @@ def sources(
     the pixels. None when asked to stop.
     """
     wish = config.compute
-    if not (config.model.frozen and wish.feature_cache):
+    arch = catalog.arch(config.model.arch)
+    if not (wish.feature_cache and parts.head_alone(config.parts, arch, config.training.epochs)):
         return Sources(train, val)
     if train.augment is not None and not wish.feature_views:
         note = "Photos are augmented anew in every epoch, so the frozen backbone computes all of them every time."
         return Sources(train, val, note)
-    arch = catalog.arch(config.model.arch)
     backbone = Backbone(state.model, state.model.get_submodule(arch.head), state.compute, state.device)
     if backbone.draws:
         return Sources(train, val, f"{arch.name} draws at random before its head, so its features cannot be kept.")

@@ -21,6 +21,7 @@ from catfish_core.models.build import AUX_WEIGHT, split_outputs, train_mode
 from catfish_core.training.compute import Compute, parts, reading, smallest_part
 from catfish_core.training.distributed import ALONE, Team
 from catfish_core.training.optim import Loss, Schedule, loss_function
+from catfish_core.training.thaw import thaw
 
 ShouldStop = Callable[[], bool]
 LATE = {"cuda": 1}  # steps behind at which a loss is read, so that the device's queue never runs empty
@@ -105,7 +106,7 @@ class Means:
 def fit(
     state: TrainState, train: Source, val: Source, config: RunConfig, should_stop: ShouldStop = lambda: False
 ) -> Iterator[Event]:
-    """Train `state.model` from `state.epoch` on, telling BatchEnd, EpochEnd and, if need be, MemorySaved, EarlyStop.
+    """Train `state.model` from `state.epoch` on, telling BatchEnd, EpochEnd and, if need be, the events between them.
 
     At each EpochEnd the model holds exactly that epoch's weights, so a caller that sees `improved` can save
     them. `should_stop` is asked before every batch; when it says yes the generator ends with
@@ -113,11 +114,14 @@ def fit(
     memory enough for the smallest part of a batch.
     """
     loss_fn = loss_function(config.training)
-    train_mode(state.model)
-    learning = [part for part in state.learner.modules() if part.training]
+    learning = _learning(state)
     for epoch in range(state.epoch, config.training.epochs):
+        if (thawed := thaw(state, epoch)) is not None:
+            state.learner = state.team.learner(state.learner)
+            learning = _learning(state)
+            yield thawed
         means = Means()
-        for part in learning:  # not the whole network: asking a deep one takes longer than a step of its head
+        for part in learning:
             part.training = True
         state.team.epoch_begins(config.training.seed, epoch)
         yield from _train_epoch(state, train, epoch, loss_fn, means, should_stop)
@@ -148,6 +152,13 @@ def fit(
             assert patience is not None
             yield EarlyStop(epoch=epoch, patience=patience)
             return
+
+
+def _learning(state: TrainState) -> list[nn.Module]:
+    """What is in training mode while `state` learns. Kept, because to ask a deep network takes longer than a step
+    of its head."""
+    train_mode(state.model)
+    return [part for part in state.learner.modules() if part.training]
 
 
 def _train_epoch(

@@ -20,7 +20,7 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 import catfish_core
-from catfish_core import augment, catalog
+from catfish_core import augment, catalog, parts
 from catfish_core.analysis.evaluate import Report, evaluate
 from catfish_core.catalog import Statistics
 from catfish_core.config import RunConfig
@@ -249,9 +249,11 @@ def first_state(session: Session, workspace: Workspace) -> TrainState:
     torch.manual_seed(config.training.seed)
     classes = len(session.dataset.info.classes)
     model = build.build(config.model, classes, config.data.image_size, workspace)
+    arch = catalog.arch(config.model.arch)
+    build.freeze(model, arch, parts.ever(config.parts, arch, config.training.epochs))  # the formats must suit it all
     compute = decide(config.compute, session.device, model)
     model = session.team.model(compute.placed(model, session.device), session.device)
-    optimizer = optim.optimizer(model, config.optimizer)
+    optimizer = optim.optimizer(model, config.optimizer, optim.groups(model, config))
     steps = len(session.batches("train"))
     return TrainState(
         model,
@@ -275,6 +277,7 @@ def _started(session: Session, state: TrainState, note: str) -> Started:
         epochs=session.config.training.epochs,
         parameters=parameters,
         trained=trained,
+        parts=optim.rates(session.config, max(0, state.epoch - 1)),
         device=str(session.device),
         dataset_version=session.dataset.info.version,
         compute=state.compute.words + (f", {state.team.size} processes" if state.team.size > 1 else ""),

@@ -20,7 +20,8 @@ def state(values: RunConfig) -> dict:
 def test_the_form_gives_back_what_it_shows():
     values = parse(
         {
-            "model": {"arch": "efficientnet_lite0", "pretrained": True, "frozen": True},
+            "model": {"arch": "efficientnet_lite0", "pretrained": True},
+            "parts": {"preset": "gradual", "every": 3},
             "data": {"image_size": 128, "resize": "crop"},
             "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.5},
             "schedule": {"kind": "plateau", "patience": 7},
@@ -33,11 +34,11 @@ def test_the_form_gives_back_what_it_shows():
 def test_every_field_of_the_configuration_can_be_asked():
     known = {
         f"{s}.{f}"
-        for s in ("data", "model", "optimizer", "schedule", "training")
+        for s in ("data", "model", "parts", "optimizer", "schedule", "training")
         for f in getattr(RunConfig(), s).__class__.model_fields
     }
     expert = {"compute.precision"}  # the rest of that section is for configuration files
-    assert known - {"data.version"} | expert == set(train_form.PATHS)
+    assert known - {"data.version", "parts.rates"} | expert == set(train_form.PATHS)
 
 
 def test_every_choice_has_its_words():
@@ -54,17 +55,17 @@ def test_what_suits_a_network_can_be_trained(row):
 
 def test_lite0_gets_the_values_that_were_measured():
     suits = train_form.sensible(catalog.arch("efficientnet_lite0"))
-    assert (suits["data.image_size"], suits["model.frozen"], suits["optimizer.lr"], suits["training.epochs"]) == (
+    assert (suits["data.image_size"], suits["parts.preset"], suits["optimizer.lr"], suits["training.epochs"]) == (
         128,
-        True,
+        "head_only",
         1e-3,
         10,
     )
 
 
 def test_frozen_is_forgotten_without_pretraining():
-    held = state(RunConfig()) | {"train_model.frozen": True}
-    assert not train_form.collect(held, []).model.frozen
+    held = state(RunConfig()) | {"train_parts.preset": "head_only"}
+    assert train_form.collect(held, []).parts.preset == "everything"
 
 
 def test_what_cannot_be_meant_is_a_sentence():
