@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import platform
@@ -26,6 +27,7 @@ from catfish_core.config import RunConfig
 from catfish_core.data import library, pixels
 from catfish_core.data.library import Dataset
 from catfish_core.data.loader import Batches, Pictures
+from catfish_core.data.mixing import Mixed
 from catfish_core.data.pixels import Pixels
 from catfish_core.errors import DatasetError, RunError, StorageError
 from catfish_core.events import Completed, EpochEnd, Event, Preparing, Started, Tested, drain
@@ -33,6 +35,7 @@ from catfish_core.models import build, saved, weights
 from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
 from catfish_core.training import checkpoint, features, optim
+from catfish_core.training.average import Average
 from catfish_core.training.compute import decide, keep_memory, threads
 from catfish_core.training.features import Sources
 from catfish_core.training.loop import ShouldStop, TrainState, fit
@@ -121,6 +124,7 @@ def _trained(
     sources = yield from features.sources(state, session.config, *plain, about, workspace.features, should_stop)
     if sources is None:
         return None
+    sources = _regularised(session, sources)
     yield _started(session, state, sources.note)
     board = TensorBoard(run.path / "tensorboard")
     try:
@@ -148,11 +152,11 @@ def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should
         for event in fit(state, sources.train, sources.val, session.config, should_stop):
             if isinstance(event, EpochEnd):
                 if event.improved:
-                    _keep(run, session, state.model)
+                    _keep(run, session, state)
                 checkpoint.save(run.checkpoints / "last.pt", state)
             yield event
     if not run.model_path.exists():  # stopped before the first validation: what there is, is kept
-        _keep(run, session, state.model)
+        _keep(run, session, state)
     if state.finished and not should_stop():
         yield Preparing(what="Measuring on the test photos")
         best = saved.load(run.path, session.device).model
@@ -224,6 +228,7 @@ def _state(session: Session, workspace: Workspace) -> TrainState:
     model = compute.placed(model, session.device)
     optimizer = optim.optimizer(model, config.optimizer)
     steps = len(session.batches("train"))
+    decay = config.training.ema_decay
     return TrainState(
         model,
         optimizer,
@@ -233,7 +238,19 @@ def _state(session: Session, workspace: Workspace) -> TrainState:
         compute.learner(model),
         GradScaler(session.device.type, enabled=compute.precision == "fp16"),
         config.compute.micro_batch,
+        Average(model, decay) if decay else None,
     )
+
+
+def _regularised(session: Session, sources: Sources) -> Sources:
+    """`sources` with photos mixed where that was asked for, and a sentence on what is measured how."""
+    training, train, notes = session.config.training, sources.train, [sources.note]
+    if training.mix != "off":
+        train = Mixed(train, training.mix, training.mix_alpha, len(session.dataset.info.classes), training.seed)
+        notes.append("Of a mixed photo, the class it has most of counts as the right answer.")
+    if training.ema_decay:
+        notes.append("Validation, test and the kept model are those of the averaged weights.")
+    return dataclasses.replace(sources, train=train, note=" ".join(filter(None, notes)))
 
 
 def _started(session: Session, state: TrainState, note: str) -> Started:
@@ -252,9 +269,10 @@ def _started(session: Session, state: TrainState, note: str) -> Started:
     )
 
 
-def _keep(run: Run, session: Session, model: nn.Module) -> None:
+def _keep(run: Run, session: Session, state: TrainState) -> None:
     classes = session.dataset.info.classes
-    saved.save(run.path, model, session.config, classes, session.mean, session.std)
+    with state.kept():
+        saved.save(run.path, state.model, session.config, classes, session.mean, session.std)
 
 
 def _write_environment(run: Run, session: Session) -> None:
