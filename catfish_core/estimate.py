@@ -28,7 +28,7 @@ from catfish_core.serving import connection
 from catfish_core.workspace import Workspace, write_text
 
 FRESH = 3600.0  # seconds an answer is believed: what else the computer does changes
-WAITED_FOR = 5.0  # seconds after which a wish that nobody repeats is forgotten
+WAITED_FOR = 8.0  # seconds after which a wish that nobody repeats is forgotten
 LIMIT = 60.0  # seconds a measurement may take, start of its process included
 # What decides how well a run learns, not how long its steps take.
 _NO_MATTER: dict[str, Any] = {

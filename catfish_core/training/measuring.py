@@ -118,8 +118,10 @@ def _bank(ws: Workspace, tried: RunConfig) -> tuple[Bank, float]:
     squares: list[NDArray[np.uint8]] = []
     began = time.perf_counter()
     with ThreadPoolExecutor(cores) as pool:
-        while len(squares) < len(sources) and time.perf_counter() - began < DECODING:
-            squares += pool.map(square, sources[len(squares) : len(squares) + 2 * cores])
+        for start in range(0, len(sources), 2 * cores):
+            squares += pool.map(square, sources[start : start + 2 * cores])
+            if time.perf_counter() - began > DECODING:
+                break
     return Bank(np.stack(squares)), (time.perf_counter() - began) / len(squares) + drawing
 
 
@@ -321,8 +323,11 @@ def main(arguments: list[str]) -> int:
     while not acquired(lock, 1.0):  # two at once would measure each other; the watch ends a wait that is in vain
         pass
     waited = time.time() - waited
+    wish = ws.estimates / f"{key}.wish"
+    if not wish.exists():  # whoever had the lock before has answered it
+        return 0
     try:
-        wanted = config.load(ws.estimates / f"{key}.wish")
+        wanted = config.load(wish)
         estimate.answer(ws, key, dataclasses.asdict(measure(ws, wanted, float(began) + waited)))
         return 0
     except WeightsError:
