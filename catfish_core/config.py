@@ -78,6 +78,13 @@ class ScheduleConfig(Section):
     gamma: float = Field(0.1, gt=0, lt=1, description="step and plateau: what the rate is multiplied by.")
     patience: int = Field(3, ge=0, le=1000, description="plateau: epochs without progress before it falls.")
     warmup: float = Field(0.3, gt=0, lt=1, description="one cycle: the part of the run in which the rate rises.")
+    warmup_epochs: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="All but one cycle: epochs at the start in which the rate rises from almost nothing; 0.5 is half "
+        "an epoch, 0 starts with the full rate.",
+    )
 
 
 class TrainingConfig(Section):
@@ -90,6 +97,25 @@ class TrainingConfig(Section):
         description="cross-entropy, or the squared error of the probabilities against one-hot.",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="How much certainty is taken off the true answer.")
+    mix: Literal["off", "mixup", "cutmix", "either"] = Field(
+        "off",
+        description="mixup: two photos blended, and their labels with them; cutmix: a piece of one in the other; "
+        "either: one of them by chance, batch by batch.",
+    )
+    mix_alpha: float = Field(
+        0.4,
+        gt=0,
+        le=10,
+        description="mixup and cutmix: how thoroughly photos are mixed. The share of one is drawn from Beta(a, a): "
+        "small values leave most as they are, 1 makes every share as likely.",
+    )
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Keep a moving average of the weights, which lives on with this part of itself at every step "
+        "(0.999 is usual), and measure and save that; 0 keeps none.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same run.")
     patience: int | None = Field(
         None,
@@ -206,6 +232,15 @@ class RunConfig(Section):
         if self.training.batch_size == 1 and row.batch_norm:
             raise ValueError(f"training.batch_size: {row.name} compares photos of a batch, so it needs at least 2")
         parts.check(self.parts, row, self.model.pretrained)
+        if self.training.batch_size == 1 and self.training.mix != "off":
+            raise ValueError("training.mix: photos are mixed with others of their batch, so it needs at least 2")
+        if self.compute.processes not in ("auto", 1) and self.training.mix != "off":
+            raise ValueError("training.mix: photos are mixed across their batch; set compute.processes to 1")
+        warmup, epochs = self.schedule.warmup_epochs, self.training.epochs
+        if self.schedule.kind != "one_cycle" and warmup >= epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs: a warm-up of {warmup:g} must be shorter than the run of {epochs}"
+            )
         augment.check(self.augment.steps, size)
         if self.compute.precision == "fp16" and self.training.device in ("cpu", "mps"):
             raise ValueError("compute.precision: fp16 needs an NVIDIA card; choose auto, fp32 or bf16")

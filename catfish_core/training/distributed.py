@@ -35,7 +35,7 @@ def processes(config: RunConfig) -> int:
     wanted, device = config.compute.processes, optim.device(config.training.device)
     cards = torch.cuda.device_count() if device.type == "cuda" else 1
     if wanted == "auto":
-        return max(1, cards)
+        return max(1, cards) if config.training.mix == "off" else 1  # photos are mixed across their batch
     if device.type != "cpu" and wanted > cards:
         raise ConfigError(
             f"compute.processes: this run wants {wanted}, one for each graphics card, and there is only {cards} here."

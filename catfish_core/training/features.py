@@ -99,6 +99,9 @@ def sources(
     if train.augment is not None and not wish.feature_views:
         note = "Photos are augmented anew in every epoch, so the frozen backbone computes all of them every time."
         return Sources(train, val, note)
+    if config.training.mix != "off":
+        note = "Photos are mixed anew in every epoch, so the frozen backbone computes all of them every time."
+        return Sources(train, val, note)
     backbone = Backbone(state.model, state.model.get_submodule(arch.head), state.compute, state.device)
     if backbone.draws:
         return Sources(train, val, f"{arch.name} draws at random before its head, so its features cannot be kept.")

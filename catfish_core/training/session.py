@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ from catfish_core.config import RunConfig
 from catfish_core.data import library, pixels
 from catfish_core.data.library import Dataset
 from catfish_core.data.loader import Batches, Pictures
+from catfish_core.data.mixing import Mixed
 from catfish_core.data.pixels import Pixels
 from catfish_core.errors import DatasetError, RunError, StorageError
 from catfish_core.events import Completed, EpochEnd, Event, Preparing, Started, Tested, drain
@@ -34,6 +36,7 @@ from catfish_core.models import build, saved, weights
 from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
 from catfish_core.training import checkpoint, features, optim
+from catfish_core.training.average import Average
 from catfish_core.training.compute import decide, keep_memory, threads
 from catfish_core.training.distributed import ALONE, Team
 from catfish_core.training.features import Sources
@@ -134,6 +137,7 @@ def _trained(
         sources = yield from sources_for(state, session, workspace, should_stop)
     if sources is None:
         return None
+    sources = _regularised(session, sources)
     state.learner = session.team.learner(state.learner)
     yield _started(session, state, sources.note)
     if not session.team.leads:
@@ -176,11 +180,11 @@ def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should
         for event in fit(state, sources.train, sources.val, session.config, agreed):
             if isinstance(event, EpochEnd):
                 if event.improved:
-                    _keep(run, session, state.model)
+                    _keep(run, session, state)
                 checkpoint.save(run.checkpoints / "last.pt", state)
             yield event
     if not run.model_path.exists():  # stopped before the first validation: what there is, is kept
-        _keep(run, session, state.model)
+        _keep(run, session, state)
     if state.finished and not should_stop():
         yield Preparing(what="Measuring on the test photos")
         best = saved.load(run.path, session.device).model
@@ -255,6 +259,7 @@ def first_state(session: Session, workspace: Workspace) -> TrainState:
     model = session.team.model(compute.placed(model, session.device), session.device)
     optimizer = optim.optimizer(model, config.optimizer, optim.groups(model, config))
     steps = len(session.batches("train"))
+    decay = config.training.ema_decay
     return TrainState(
         model,
         optimizer,
@@ -265,7 +270,19 @@ def first_state(session: Session, workspace: Workspace) -> TrainState:
         GradScaler(session.device.type, enabled=compute.precision == "fp16"),
         config.compute.micro_batch,
         session.team,
+        Average(model, decay) if decay else None,
     )
+
+
+def _regularised(session: Session, sources: Sources) -> Sources:
+    """`sources` with photos mixed where that was asked for, and a sentence on what is measured how."""
+    training, train, notes = session.config.training, sources.train, [sources.note]
+    if training.mix != "off":
+        train = Mixed(train, training.mix, training.mix_alpha, len(session.dataset.info.classes), training.seed)
+        notes.append("Of a mixed photo, the class it has most of counts as the right answer.")
+    if training.ema_decay:
+        notes.append("Validation, test and the kept model are those of the averaged weights.")
+    return dataclasses.replace(sources, train=train, note=" ".join(filter(None, notes)))
 
 
 def _started(session: Session, state: TrainState, note: str) -> Started:
@@ -285,9 +302,10 @@ def _started(session: Session, state: TrainState, note: str) -> Started:
     )
 
 
-def _keep(run: Run, session: Session, model: nn.Module) -> None:
+def _keep(run: Run, session: Session, state: TrainState) -> None:
     classes = session.dataset.info.classes
-    saved.save(run.path, model, session.config, classes, session.mean, session.std)
+    with state.kept():
+        saved.save(run.path, state.model, session.config, classes, session.mean, session.std)
 
 
 def _write_environment(run: Run, session: Session) -> None:
