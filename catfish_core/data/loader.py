@@ -23,7 +23,7 @@ Photos = NDArray[np.uint8]  # (n, size, size, 3)
 Normal = NDArray[np.float32]
 Indices = NDArray[np.int64]
 Augment = Callable[[Photos, NDArray[np.uint64]], Photos]  # photos and a seed for each
-Cached = Callable[[Indices], Photos]
+Cached = Callable[[Indices], Photos | None]
 Share = Callable[[Tensor], Tensor]
 cv2.setNumThreads(1)  # photos are made ready beside a network that computes on every core
 KEPT = 256 * 2**20  # bytes of normalised photos up to which a split stays in memory
@@ -32,8 +32,8 @@ KEPT = 256 * 2**20  # bytes of normalised photos up to which a split stays in me
 class Pictures:
     """Photos as squares of `size` pixels, uint8: read from `cached` where they are there, decoded where not.
 
-    `cached` gives the photos at some indices as (n, size, size, 3): a split of data.pixels. `names` are for
-    messages, where the files' own names say nothing.
+    `cached` gives the photos at some indices as (n, size, size, 3): a split of data.pixels; None where there are
+    none yet. `names` are for messages, where the files' own names say nothing.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class Pictures:
 
     def read(self, indices: Indices) -> Photos:
         """The photos at `indices`, uint8 (n, size, size, 3); raises PhotoError for one that cannot be decoded."""
-        return (self.cached or self._decode)(indices)
+        found = self.cached(indices) if self.cached else None
+        return self._decode(indices) if found is None else found
 
     def _decode(self, indices: Indices) -> Photos:
         pixels = np.empty((len(indices), self.size, self.size, 3), dtype=np.uint8)

@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from catfish_core import runs, sweeps
-from catfish_core.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, SweepConfig, TrainingConfig
+from catfish_core.config import (
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PartsConfig,
+    RunConfig,
+    SweepConfig,
+    TrainingConfig,
+)
 from catfish_core.errors import RunError
 from catfish_core.events import (
     Advised,
@@ -33,6 +41,7 @@ def configured(arch="simple_net", batch_size=8, model=None, **training):
     return RunConfig(
         data=DataConfig(dataset="tiny", image_size=16 if model is None else 32),
         model=model or ModelConfig(arch=arch),
+        parts=PartsConfig(preset="head_only" if model else "everything"),
         optimizer=OptimizerConfig(lr=1e-3),
         training=TrainingConfig(batch_size=batch_size, device="cpu", **training),
     )
@@ -114,7 +123,7 @@ def test_one_batch_works_and_is_pointed_out(workspace, tiny_dataset):
 
 
 def test_a_frozen_backbone_sees_every_photo_once(workspace, tiny_dataset):
-    lite0 = ModelConfig(arch="efficientnet_lite0", pretrained=True, frozen=True)
+    lite0 = ModelConfig(arch="efficientnet_lite0", pretrained=True)
     _, told = searched(workspace, configured(model=lite0), steps=30, probe_steps=3)
     (started,) = of(told, SweepStarted)
     assert "sees every photo once" in started.note
