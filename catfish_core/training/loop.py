@@ -111,10 +111,10 @@ def fit(
     memory enough for the smallest part of a batch.
     """
     loss_fn = loss_function(config.training)
-    train_mode(state.model)
-    learning = [part for part in state.learner.modules() if part.training]
+    learning = _learning(state)
     for epoch in range(state.epoch, config.training.epochs):
         if (thawed := thaw(state, epoch)) is not None:
+            learning = _learning(state)
             yield thawed
         means = Means()
         for part in learning:  # not the whole network: asking a deep one takes longer than a step of its head
@@ -147,6 +147,12 @@ def fit(
             assert patience is not None
             yield EarlyStop(epoch=epoch, patience=patience)
             return
+
+
+def _learning(state: TrainState) -> list[nn.Module]:
+    """What is in training mode while `state` learns: all but frozen parts."""
+    train_mode(state.model)
+    return [part for part in state.learner.modules() if part.training]
 
 
 def _train_epoch(
