@@ -78,6 +78,13 @@ class ScheduleConfig(Section):
     gamma: float = Field(0.1, gt=0, lt=1, description="step and plateau: what the rate is multiplied by.")
     patience: int = Field(3, ge=0, le=1000, description="plateau: epochs without progress before it falls.")
     warmup: float = Field(0.3, gt=0, lt=1, description="one cycle: the part of the run in which the rate rises.")
+    warmup_epochs: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="All but one cycle: epochs at the start in which the rate rises from almost nothing; 0.5 is half "
+        "an epoch, 0 starts with the full rate.",
+    )
 
 
 class TrainingConfig(Section):
@@ -90,6 +97,25 @@ class TrainingConfig(Section):
         description="cross-entropy, or the squared error of the probabilities against one-hot.",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="How much certainty is taken off the true answer.")
+    mix: Literal["off", "mixup", "cutmix", "either"] = Field(
+        "off",
+        description="mixup: two photos blended, and their labels with them; cutmix: a piece of one in the other; "
+        "either: one of them by chance, batch by batch.",
+    )
+    mix_alpha: float = Field(
+        0.4,
+        gt=0,
+        le=10,
+        description="mixup and cutmix: how thoroughly photos are mixed. The share of one is drawn from Beta(a, a): "
+        "small values leave most as they are, 1 makes every share as likely.",
+    )
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Keep a moving average of the weights, which lives on with this part of itself at every step "
+        "(0.999 is usual), and measure and save that; 0 keeps none.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same run.")
     patience: int | None = Field(
         None,
@@ -121,6 +147,11 @@ class ComputeConfig(Section):
         description="Compute batches in parts of at most this many photos and step once: less memory, same step "
         "(BatchNorm sees the parts). None takes whole batches until memory runs out.",
     )
+    processes: Literal["auto"] | int = Field(
+        "auto",
+        description="How many processes share each batch: auto takes one for each NVIDIA card, and one where there "
+        "is none or one.",
+    )
     feature_cache: bool = Field(
         True, description="Frozen networks only: let the backbone see every photo once and train the head on that."
     )
@@ -131,6 +162,46 @@ class ComputeConfig(Section):
         description="Frozen networks with augmentation: how many changed views of every photo are kept and taken in "
         "turn; 0 computes new ones in every epoch.",
     )
+
+    @field_validator("processes", mode="before")
+    @classmethod
+    def _some(cls, processes: object) -> object:
+        if processes == "auto" or (type(processes) is int and 1 <= processes <= 64):
+            return processes
+        raise ValueError(f"must be auto or a whole number from 1 to 64, not {str(processes)[:40]!r}")
+
+
+class SweepConfig(Section):
+    """A search for a learning rate: which rates are tried, and when it has seen enough."""
+
+    init: float = Field(1e-6, gt=0, le=100, description="The rate of the first step.")
+    final: float = Field(1.0, gt=0, le=100, description="The rate of the last step.")
+    steps: int = Field(100, ge=2, le=10_000, description="How many steps are made on the way.")
+    scale: Literal["exponential", "linear"] = Field(
+        "exponential", description="Multiply the rate from step to step, or add to it."
+    )
+    smoothing: Literal["ewm", "rolling"] = Field(
+        "ewm", description="ewm: the past fades exponentially, bias corrected; rolling: the mean of the last losses."
+    )
+    beta: float = Field(0.9, ge=0, lt=1, description="ewm: how much of the past stays at every step.")
+    window: int = Field(5, ge=1, le=1000, description="rolling: how many losses are averaged.")
+    divergence: float | None = Field(
+        4.0, gt=1, le=1e6, description="Stop when the smoothed loss is this many times its lowest; None never."
+    )
+    seeds: int = Field(1, ge=1, le=10, description="How many sweeps are made, each with its own first weights.")
+    val_every: int | None = Field(
+        None, ge=1, le=10_000, description="Measure the validation loss every so many steps; None never."
+    )
+    probes: int = Field(3, ge=0, le=5, description="How many suggestions are tried out in short trainings.")
+    probe_steps: int = Field(50, ge=1, le=10_000, description="How many steps such a training has.")
+
+    @model_validator(mode="after")
+    def _upwards(self) -> SweepConfig:
+        if self.init >= self.final:
+            raise ValueError(
+                f"init: the first rate, {self.init:g}, must be lower than the final rate, {self.final:g}"
+            )
+        return self
 
 
 class RunConfig(Section):
@@ -161,6 +232,15 @@ class RunConfig(Section):
         if self.training.batch_size == 1 and row.batch_norm:
             raise ValueError(f"training.batch_size: {row.name} compares photos of a batch, so it needs at least 2")
         parts.check(self.parts, row, self.model.pretrained)
+        if self.training.batch_size == 1 and self.training.mix != "off":
+            raise ValueError("training.mix: photos are mixed with others of their batch, so it needs at least 2")
+        if self.compute.processes not in ("auto", 1) and self.training.mix != "off":
+            raise ValueError("training.mix: photos are mixed across their batch; set compute.processes to 1")
+        warmup, epochs = self.schedule.warmup_epochs, self.training.epochs
+        if self.schedule.kind != "one_cycle" and warmup >= epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs: a warm-up of {warmup:g} must be shorter than the run of {epochs}"
+            )
         augment.check(self.augment.steps, size)
         if self.compute.precision == "fp16" and self.training.device in ("cpu", "mps"):
             raise ValueError("compute.precision: fp16 needs an NVIDIA card; choose auto, fp32 or bf16")
@@ -183,6 +263,14 @@ def parse(data: Mapping[str, Any]) -> RunConfig:
         )
     try:
         return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from error
+
+
+def parse_sweep(data: Mapping[str, Any]) -> SweepConfig:
+    """The settings of a sweep from plain values; raises ConfigError that names field, value and what is allowed."""
+    try:
+        return SweepConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
 
@@ -218,6 +306,15 @@ def _sentence(fault: Any) -> str:
 
 def load(path: Path) -> RunConfig:
     """The configuration in the JSON file `path`; raises ConfigError where there is none that can be meant."""
+    return parse(_object(path))
+
+
+def load_sweep(path: Path) -> SweepConfig:
+    """The settings of a sweep in the JSON file `path`; raises ConfigError where there are none that can be meant."""
+    return parse_sweep(_object(path))
+
+
+def _object(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -226,7 +323,7 @@ def load(path: Path) -> RunConfig:
         raise ConfigError(f"{path.name} cannot be read as JSON: {error}.") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path.name} holds no configuration: an object with sections is expected.")
-    return parse(data)
+    return data
 
 
 def dump(config: RunConfig) -> str:

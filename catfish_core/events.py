@@ -9,7 +9,7 @@ import time as clock
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 from catfish_core.errors import storage_faults
 
@@ -132,6 +132,78 @@ class Tested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepStarted(Event):
+    """The first step of a learning-rate sweep is about to be made.
+
+    `rates` says by which factor of the swept rate each parameter group learns, by name; the last one is the
+    head's, whose factor is 1: the rate on the axis is its. `note` says in a sentence what is unusual.
+    """
+
+    steps: int
+    seeds: int
+    rates: Mapping[str, float]
+    device: str
+    samples: int
+    batches: int
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPoint(Event):
+    """One step at the rate `lr`; `seed` and `step` count from 0.
+
+    Losses that are no numbers are None, and so is a validation not made.
+    """
+
+    seed: int
+    step: int
+    lr: float
+    loss: float | None
+    val_loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepEnded(Event):
+    """The steps of one seed are over, after `steps` of them."""
+
+    seed: int
+    reason: Literal["finished", "diverged", "stopped"]
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeEnd(Event):
+    """`steps` were trained at the rate that `name` suggests; losses that are no numbers are None.
+
+    `loss` is the mean of the steps made, `val_loss` and `val_accuracy` are measured afterwards.
+    """
+
+    name: str
+    lr: float
+    loss: float | None
+    val_loss: float | None
+    val_accuracy: float | None
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advised(Event):
+    """What the sweep says, and again what the probes say: `recommended` names one of the `suggestions`."""
+
+    recommended: str | None
+    rate: float | None
+    reason: str
+    suggestions: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepCompleted(Event):
+    """Terminal: the sweep, and the probes after it, were made to their end."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Completed(Event):
     """Terminal: the run did all it was asked to."""
 
@@ -157,7 +229,7 @@ class Failed(Event):
     hint: str = ""
 
 
-TERMINAL = (Completed, Stopped, Failed)
+TERMINAL = (Completed, SweepCompleted, Stopped, Failed)
 _TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
     for cls in (
@@ -170,6 +242,12 @@ _TYPES: dict[str, type[Event]] = {
         EpochEnd,
         EarlyStop,
         Tested,
+        SweepStarted,
+        SweepPoint,
+        SweepEnded,
+        ProbeEnd,
+        Advised,
+        SweepCompleted,
         Completed,
         Stopped,
         Failed,
@@ -180,11 +258,16 @@ _TYPES: dict[str, type[Event]] = {
 def to_json(event: Event) -> str:
     """`event` as one line of JSON with its type; non-finite floats as null."""
     plain = {"type": type(event).__name__, **dataclasses.asdict(event)}
-    return json.dumps({k: _finite(v) for k, v in plain.items()}, ensure_ascii=False)
+    return json.dumps(finite(plain), ensure_ascii=False, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def finite(data: Any) -> Any:
+    """Plain `data` with null for the numbers that JSON does not know."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {str(key): finite(value) for key, value in data.items()}
+    return [finite(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
 def from_json(line: str) -> Event | None:
@@ -215,7 +298,7 @@ class EventLog:
         with storage_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = open(path, "ab", buffering=0)  # noqa: SIM115 - lives as long as the log
-            if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            if not _ends_a_line(path):
                 self._file.write(b"\n")  # a line torn by an earlier crash must not swallow ours
 
     def append(self, event: Event) -> None:
@@ -232,6 +315,15 @@ class EventLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _ends_a_line(path: Path) -> bool:
+    """Whether `path` is empty or its last byte is a newline."""
+    with open(path, "rb") as file:
+        if not file.seek(0, 2):
+            return True
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
 
 
 def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:

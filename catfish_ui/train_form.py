@@ -60,6 +60,8 @@ MORE = (
              0, 1000, matters=("plateau",)),
     Question("schedule.warmup", "Warm-up", "The part of the run in which the rate rises.",
              0.01, 0.99, 0.05, matters=("one_cycle",)),
+    Question("schedule.warmup_epochs", "Warm-up epochs", "The rate rises from nearly nothing. 0.5: half an epoch.",
+             0.0, 1000.0, 0.5, matters=("constant", "step", "cosine", "plateau")),
     Question("training.patience", "Stop early after", "Epochs without a lower validation loss. 0: never.", 0, 10_000),
     Question("optimizer.weight_decay", "Weight decay", "Pulls weights towards zero, against learning by heart.",
              0.0, 10.0, 1e-4),
@@ -67,6 +69,12 @@ MORE = (
              options=("cross_entropy", "mse")),
     Question("training.label_smoothing", "Label smoothing", "Certainty taken off the true answer, to keep it modest.",
              0.0, 0.99, 0.05),
+    Question("training.mix", "Mixed photos", "Two photos in one and both answers in part: it learns less by heart.",
+             options=("off", "mixup", "cutmix", "either")),
+    Question("training.mix_alpha", "How much is mixed", "Small: one photo with a trace of another. 1: any share.",
+             0.05, 10.0, 0.1, matters=("mixup", "cutmix", "either")),
+    Question("training.ema_decay", "Averaged weights", "Keeps a running mean of its weights. 0.99 to 0.999; 0: off.",
+             0.0, 0.9999, 0.001),
     Question("data.resize", "Photos that are not square", "How they become square.", options=("squash", "crop")),
     Question("data.normalize", "Normalisation", "The mean and spread its pixel values are brought to.",
              options=("model", "imagenet", "none")),
@@ -100,6 +108,10 @@ WORDS = {
     "cosine": "Falls along a cosine",
     "one_cycle": "Up and down once",
     "plateau": "Falls when stuck",
+    "off": "Off",
+    "mixup": "Blended (MixUp)",
+    "cutmix": "Cut and pasted (CutMix)",
+    "either": "One or the other",
     "cross_entropy": "Cross-entropy",
     "mse": "Squared error",
     "auto": "The fastest there is",
@@ -209,7 +221,7 @@ def part_by_part(ws: Workspace) -> None:
 def ask(questions: Sequence[Question]) -> None:
     """The questions that matter, side by side, each with its sentence."""
     state = st.session_state
-    chosen = (state["train_optimizer.name"], state["train_schedule.kind"])
+    chosen = (state["train_optimizer.name"], state["train_schedule.kind"], state["train_training.mix"])
     cells = st.grid(2, min_column_width=230, gap=("small", "medium"))
     for question in questions:
         if question.matters and not set(question.matters) & set(chosen):

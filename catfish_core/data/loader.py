@@ -24,6 +24,7 @@ Normal = NDArray[np.float32]
 Indices = NDArray[np.int64]
 Augment = Callable[[Photos, NDArray[np.uint64]], Photos]  # photos and a seed for each
 Cached = Callable[[Indices], Photos]
+Share = Callable[[Tensor], Tensor]
 cv2.setNumThreads(1)  # photos are made ready beside a network that computes on every core
 KEPT = 256 * 2**20  # bytes of normalised photos up to which a split stays in memory
 
@@ -132,6 +133,9 @@ class Batches:
     so neither order nor batch size changes a draw. A lone last sample joins the batch before it, because
     BatchNorm cannot learn from one. While a batch is at work the next `ahead` are made ready, each by a thread that
     asks nothing of torch: its own threads are the network's. `channels_last` is the images' order in memory.
+
+    Of several processes each says with `share` which samples of a batch are its own: images are those, labels
+    still those of the whole batch, whose size decides how much a share weighs.
     """
 
     def __init__(
@@ -146,13 +150,14 @@ class Batches:
         seed: int | None = None,
         channels_last: bool = False,
         ahead: int = 1,
+        share: Share | None = None,
     ) -> None:
         if len(pictures) != len(labels):
             raise ValueError(f"{len(pictures)} pictures need as many labels, got {len(labels)}")
         self.pictures = pictures
         self.labels = torch.tensor(list(labels), dtype=torch.int64)
         self.batch_size = batch_size
-        self.augment, self.seed = augment, seed
+        self.augment, self.seed, self.share = augment, seed, share or (lambda batch: batch)
         self.channels_last, self.ahead = channels_last, ahead
         self._normalise = Normalise(mean, std)
         self._plain = Kept(lambda piece: self._laid_out(self.pictures.read(piece)), len(pictures))
@@ -172,11 +177,12 @@ class Batches:
     def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `n`, counted from 0; raises PhotoError for a photo that no longer decodes."""
         pieces = self.pieces(n)
+        ours = [self.share(piece) for piece in pieces]
         pool = ThreadPoolExecutor(self.ahead, thread_name_prefix="decode")
         coming: deque[Future[Tensor]] = deque()
         try:
             for k, piece in enumerate(pieces):
-                for later in pieces[k + len(coming) : k + 1 + self.ahead]:
+                for later in ours[k + len(coming) : k + 1 + self.ahead]:
                     coming.append(pool.submit(self._images, later, n))
                 yield coming.popleft().result(), self.labels[piece]
         finally:

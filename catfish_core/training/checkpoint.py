@@ -14,12 +14,22 @@ from catfish_core.training.loop import TrainState
 from catfish_core.training.thaw import thaw
 from catfish_core.workspace import atomic
 
-_BUILT = ("model", "optimizer", "schedule", "device", "compute", "learner", "scaler")  # from the configuration
+_BUILT = (
+    "model",
+    "optimizer",
+    "schedule",
+    "device",
+    "compute",
+    "learner",
+    "scaler",
+    "team",
+    "average",
+)  # from the configuration
 _PLAIN = tuple(field.name for field in dataclasses.fields(TrainState) if field.name not in _BUILT)
 
 
 def save(path: Path, state: TrainState) -> None:
-    """Write weights, optimizer, schedule, counters and random state of `state` to `path`.
+    """Write weights and their average, optimizer, schedule, counters and random state of `state` to `path`.
 
     Frozen weights are left out: they are built again from where they came.
     """
@@ -29,6 +39,7 @@ def save(path: Path, state: TrainState) -> None:
         "optimizer": state.optimizer.state_dict(),
         "plateau": state.schedule.plateau.state_dict(),
         "scaler": state.scaler.state_dict(),
+        "average": state.average.state_dict() if state.average is not None else {},
         "random": torch.get_rng_state(),
         **{name: getattr(state, name) for name in _PLAIN},
     }
@@ -51,6 +62,8 @@ def load(path: Path, state: TrainState) -> None:
         state.schedule.plateau.load_state_dict(content["plateau"])
         if content.get("scaler"):  # empty except in fp16
             state.scaler.load_state_dict(content["scaler"])
+        if state.average is not None:
+            state.average.load_state_dict(content["average"], state.model)
         content.setdefault("micro_batch", state.micro_batch)  # checkpoints before 0.2 have none
         for name in _PLAIN:
             setattr(state, name, content[name])

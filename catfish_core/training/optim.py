@@ -15,7 +15,7 @@ from catfish_core import catalog, parts
 from catfish_core.config import OptimizerConfig, RunConfig, TrainingConfig
 from catfish_core.errors import ConfigError
 from catfish_core.models import build
-from catfish_core.training.schedule import multiplier
+from catfish_core.training.schedule import multiplier, warmup_steps
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Group = dict[str, Any]  # what torch takes: "params", "lr"
@@ -72,6 +72,7 @@ class Schedule:
         self.config = config
         self.steps_per_epoch = steps_per_epoch
         self.plateau = Plateau(config.schedule.gamma, config.schedule.patience)
+        self._warming = False
 
     def drive(self, optimizer: Optimizer) -> None:
         """Set the rates of `optimizer` from here on, in proportion to those it has now."""
@@ -84,11 +85,12 @@ class Schedule:
         factor = multiplier(schedule, step, self.steps_per_epoch, self.config.training.epochs) * self.plateau.factor
         for group, base in zip(self.optimizer.param_groups, self.base, strict=True):
             group["lr"] = base * factor
+        self._warming = step + 1 < warmup_steps(schedule, self.steps_per_epoch)
         return self.base[-1] * factor
 
     def epoch_done(self, val_loss: float) -> None:
-        """Let a plateau schedule see the validation loss."""
-        if self.config.schedule.kind == "plateau":
+        """Let a plateau schedule see the validation loss, once the warm-up is over."""
+        if self.config.schedule.kind == "plateau" and not self._warming:
             self.plateau.see(val_loss)
 
 
@@ -124,7 +126,7 @@ class Plateau:
 
 
 def loss_function(config: TrainingConfig) -> Loss:
-    """(logits (B, C), labels (B,)) → mean loss over the batch.
+    """(logits (B, C), labels (B,) or, where photos were mixed, their shares (B, C)) → mean loss over the batch.
 
     cross_entropy, or mse: the squared error of the softmax probabilities against one-hot, summed over classes
     (Brier, 1950), so that the network's outputs stay probabilities whatever it was trained with.
@@ -135,7 +137,8 @@ def loss_function(config: TrainingConfig) -> Loss:
 
     def brier(logits: Tensor, labels: Tensor) -> Tensor:
         classes = logits.shape[1]
-        target = F.one_hot(labels, classes).to(logits.dtype) * (1 - smoothing) + smoothing / classes
+        shares = labels if labels.dim() == 2 else F.one_hot(labels, classes)
+        target = shares.to(logits.dtype) * (1 - smoothing) + smoothing / classes
         return (logits.softmax(1) - target).square().sum(1).mean()
 
     return brier

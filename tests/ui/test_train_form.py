@@ -24,8 +24,16 @@ def test_the_form_gives_back_what_it_shows():
             "parts": {"preset": "gradual", "every": 3},
             "data": {"image_size": 128, "resize": "crop"},
             "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.5},
-            "schedule": {"kind": "plateau", "patience": 7},
-            "training": {"epochs": 3, "patience": 4, "seed": 9, "label_smoothing": 0.1},
+            "schedule": {"kind": "plateau", "patience": 7, "warmup_epochs": 0.5},
+            "training": {
+                "epochs": 3,
+                "patience": 4,
+                "seed": 9,
+                "label_smoothing": 0.1,
+                "mix": "cutmix",
+                "mix_alpha": 1.0,
+                "ema_decay": 0.999,
+            },
         }
     )
     assert train_form.collect(state(values), []) == values
@@ -76,3 +84,12 @@ def test_what_cannot_be_meant_is_a_sentence():
 def test_settings_in_words():
     said = dict(rows(RunConfig(), "Sketchbook"))
     assert said["Network"] == "SimpleCNN" and said["Augmentations"] == "none" and "0.001" in said["Learning rate"]
+
+
+def test_what_is_regularised_is_said():
+    plain = dict(rows(RunConfig(), "Sketchbook"))
+    assert (plain["Mixed photos"], plain["Averaged weights"]) == ("no", "no")
+    made = parse({"schedule": {"warmup_epochs": 1.5}, "training": {"mix": "mixup", "ema_decay": 0.99}})
+    said = dict(rows(made, "Sketchbook"))
+    assert said["Learning rate"].endswith("constant, after a warm-up of 1.5 epochs")
+    assert said["Mixed photos"] == "Blended (MixUp), alpha 0.4" and said["Averaged weights"] == "yes, decay 0.99"
