@@ -26,13 +26,15 @@ from catfish_core.events import (
     SweepStarted,
 )
 from catfish_core.jobs import launcher, worker
+from catfish_core.parts import PartsConfig
 from catfish_core.training import lr_finder, search
 
 
-def configured(arch="simple_net", batch_size=8, model=None, **training):
+def configured(arch="simple_net", batch_size=8, model=None, parts=PartsConfig(), **training):  # noqa: B008 - frozen
     return RunConfig(
         data=DataConfig(dataset="tiny", image_size=16 if model is None else 32),
         model=model or ModelConfig(arch=arch),
+        parts=parts,
         optimizer=OptimizerConfig(lr=1e-3),
         training=TrainingConfig(batch_size=batch_size, device="cpu", **training),
     )
@@ -114,8 +116,9 @@ def test_one_batch_works_and_is_pointed_out(workspace, tiny_dataset):
 
 
 def test_a_frozen_backbone_sees_every_photo_once(workspace, tiny_dataset):
-    lite0 = ModelConfig(arch="efficientnet_lite0", pretrained=True, frozen=True)
-    _, told = searched(workspace, configured(model=lite0), steps=30, probe_steps=3)
+    lite0 = ModelConfig(arch="efficientnet_lite0", pretrained=True)
+    config = configured(model=lite0, parts=PartsConfig(preset="head_only"))
+    _, told = searched(workspace, config, steps=30, probe_steps=3)
     (started,) = of(told, SweepStarted)
     assert "sees every photo once" in started.note
     assert isinstance(told[-1], SweepCompleted) and of(told, Advised)[0].rate is not None

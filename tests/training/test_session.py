@@ -9,15 +9,17 @@ from catfish_core import runs
 from catfish_core.config import DataConfig, ModelConfig, RunConfig, ScheduleConfig, TrainingConfig
 from catfish_core.events import Completed, EpochEnd, Started, Tested, drain
 from catfish_core.models import saved
+from catfish_core.parts import PartsConfig
 from catfish_core.training import checkpoint, loop, optim, session
 
-LITE = ModelConfig(arch="efficientnet_lite0", pretrained=True, frozen=True)
+LITE = ModelConfig(arch="efficientnet_lite0", pretrained=True)
 
 
 def configured(model=ModelConfig(), epochs=3, **training):  # noqa: B008 - frozen
     return RunConfig(
         data=DataConfig(dataset="tiny", image_size=32),
         model=model,
+        parts=PartsConfig(preset="head_only" if model.pretrained else "everything"),
         schedule=ScheduleConfig(kind="cosine", warmup_epochs=0.5),
         training=TrainingConfig(epochs=epochs, batch_size=8, device="cpu", **training),
     )
@@ -50,7 +52,7 @@ def test_what_is_kept_and_tested_is_the_average(workspace, tiny_dataset, model):
     assert again.loss == pytest.approx(of(EpochEnd, events)[best].val_loss, abs=1e-4)
     report = session.reevaluate(run)
     assert report.loss == pytest.approx(of(Tested, events)[0].loss)
-    state = session._state(made, workspace)
+    state = session.first_state(made, workspace)
     checkpoint.load(run.checkpoints / "last.pt", state)
     own = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
     trained_names = set(state.average.state_dict()["mean"])
@@ -58,7 +60,7 @@ def test_what_is_kept_and_tested_is_the_average(workspace, tiny_dataset, model):
         averaged = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
     moved = {name for name in own if not torch.equal(own[name], averaged[name])}
     assert moved and moved <= trained_names
-    if model.frozen:
+    if config.parts.preset == "head_only":
         assert all(name.startswith("classifier.") for name in trained_names)
     if best == config.training.epochs - 1:
         assert all(torch.equal(kept.state_dict()[name], averaged[name]) for name in averaged)
