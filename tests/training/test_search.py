@@ -12,15 +12,7 @@ from pathlib import Path
 import pytest
 
 from catfish_core import runs, sweeps
-from catfish_core.config import (
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    PartsConfig,
-    RunConfig,
-    SweepConfig,
-    TrainingConfig,
-)
+from catfish_core.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, SweepConfig, TrainingConfig
 from catfish_core.errors import RunError
 from catfish_core.events import (
     Advised,
@@ -34,14 +26,15 @@ from catfish_core.events import (
     SweepStarted,
 )
 from catfish_core.jobs import launcher, worker
+from catfish_core.parts import PartsConfig
 from catfish_core.training import lr_finder, search
 
 
-def configured(arch="simple_net", batch_size=8, model=None, **training):
+def configured(arch="simple_net", batch_size=8, model=None, parts=PartsConfig(), **training):  # noqa: B008 - frozen
     return RunConfig(
         data=DataConfig(dataset="tiny", image_size=16 if model is None else 32),
         model=model or ModelConfig(arch=arch),
-        parts=PartsConfig(preset="head_only" if model else "everything"),
+        parts=parts,
         optimizer=OptimizerConfig(lr=1e-3),
         training=TrainingConfig(batch_size=batch_size, device="cpu", **training),
     )
@@ -124,7 +117,8 @@ def test_one_batch_works_and_is_pointed_out(workspace, tiny_dataset):
 
 def test_a_frozen_backbone_sees_every_photo_once(workspace, tiny_dataset):
     lite0 = ModelConfig(arch="efficientnet_lite0", pretrained=True)
-    _, told = searched(workspace, configured(model=lite0), steps=30, probe_steps=3)
+    config = configured(model=lite0, parts=PartsConfig(preset="head_only"))
+    _, told = searched(workspace, config, steps=30, probe_steps=3)
     (started,) = of(told, SweepStarted)
     assert "sees every photo once" in started.note
     assert isinstance(told[-1], SweepCompleted) and of(told, Advised)[0].rate is not None
