@@ -32,6 +32,7 @@ from catfish_core.errors import out_of_memory
 from catfish_core.events import Preparing
 from catfish_core.models.build import train_mode
 from catfish_core.training.compute import Compute
+from catfish_core.training.distributed import ALONE
 from catfish_core.training.loop import Source, TrainState
 from catfish_core.workspace import atomic
 
@@ -61,7 +62,7 @@ class FeatureBatches:
         """The batches of epoch `n`, counted from 0: features (B, …), labels (B,)."""
         view = self.views[n % len(self.views)]
         for piece in self.batches.pieces(n):
-            yield view[self.batches.share(piece)], self.batches.labels[piece]
+            yield view.index_select(0, self.batches.share(piece)), self.batches.labels[piece]
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ class Cache:
     def _computed(self, batches: Batches, view: int, what: str) -> Generator[Preparing, None, Tensor | None]:
         """The features of all photos of `batches` in their own order, as epoch `view` would show them."""
         once = copy.copy(batches)
-        once.batch_size, once.share = CHUNK, list
+        once.batch_size, once.share = CHUNK, ALONE.part
         if once.augment is None:
             once.seed = None
         features, done = None, 0

@@ -113,12 +113,18 @@ def fit(
     memory enough for the smallest part of a batch.
     """
     loss_fn = loss_function(config.training)
+    train_mode(state.model)
+    learning = [part for part in state.learner.modules() if part.training]
     for epoch in range(state.epoch, config.training.epochs):
         means = Means()
         state.team.epoch_begins(config.training.seed, epoch)
+        for part in learning:  # not the whole network: asking a deep one takes longer than a step of its head
+            part.training = True
         yield from _train_epoch(state, train, epoch, loss_fn, means, should_stop)
         trained_at = means.rate
-        measured = None if should_stop() else _validated(state, val, loss_fn, should_stop)
+        state.team.validation_begins(state.model)
+        how = state.compute, state.micro_batch, state.team
+        measured = validate(state.learner, val, loss_fn, state.device, should_stop, *how)
         if measured is None:
             return
         _remember(state, epoch, measured)
@@ -149,7 +155,6 @@ def fit(
 def _train_epoch(
     state: TrainState, train: Source, epoch: int, loss_fn: Loss, means: Means, should_stop: ShouldStop
 ) -> Iterator[Event]:
-    train_mode(state.model)
     behind: deque[_Step] = deque()
     for batch, (images, labels) in enumerate(train.epoch(epoch)):
         if should_stop():
@@ -202,9 +207,9 @@ def _gradients(
     step stays that of the whole batch, with two exceptions: BatchNorm takes its statistics over the parts, and
     has seen some photos twice after a repetition; dropout draws anew.
     """
-    least = smallest_part(state.learner)
     while True:
-        number = parts(len(images), state.micro_batch, least)
+        most = state.micro_batch
+        number = 1 if most is None else parts(len(images), most, smallest_part(state.learner))
         try:
             return _accumulated(state, images, labels, loss_fn, number)
         except (RuntimeError, MemoryError) as error:
@@ -215,7 +220,7 @@ def _gradients(
                     f"There is not enough memory for {len(images) // number} photos at once on each process.",
                     f"Set compute.micro_batch to {max(1, len(images) // (2 * number))}, or take smaller photos.",
                 ) from error
-            if len(images) // (2 * number) < least:
+            if len(images) // (2 * number) < smallest_part(state.learner):
                 raise TrainingError(
                     "There is not enough memory for this network, not even with the smallest part of a batch.",
                     "Take smaller photos or a smaller network, or end other programs.",
@@ -246,14 +251,6 @@ def _accumulated(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Los
         right = (logits.detach().argmax(1) == truth).sum() * (weight > 0)
         facts += torch.stack((loss.detach() * share, right))
     return team.summed(facts)
-
-
-def _validated(state: TrainState, val: Source, loss_fn: Loss, should_stop: ShouldStop) -> Means | None:
-    """What `state.learner` makes of `val`, computed as the training is."""
-    state.team.validation_begins(state.model)
-    state.model.eval()
-    how = state.compute, state.micro_batch, state.team
-    return validate(state.learner, val, loss_fn, state.device, should_stop, *how)
 
 
 @torch.inference_mode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import time
@@ -57,7 +58,7 @@ class Session:
         if self.pixels is not None:
             self.pixels.close()
 
-    def batches(self, split: str) -> Batches:
+    def batches(self, split: str, channels_last: bool = False) -> Batches:
         """The photos of `split` as the network wants them: the training split shuffled and augmented.
 
         Several processes share training and validation; the test is the first one's alone.
@@ -73,7 +74,9 @@ class Session:
             self.std,
             augment=augment.build(self.config.augment.steps, data.image_size) if training else None,
             seed=self.config.training.seed if training else None,
-            share=list if split == "test" else self.team.part,
+            channels_last=channels_last,
+            ahead=1 if self.device.type == "cpu" else min(4, os.cpu_count() or 1),
+            share=ALONE.part if split == "test" else self.team.part,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -128,9 +131,11 @@ def _trained(
     if (run.checkpoints / "last.pt").exists():
         checkpoint.load(run.checkpoints / "last.pt", state)
     about = session.describe()
-    plain = session.batches("train"), session.batches("val")
+    photos, held_back = (session.batches(split, state.compute.channels_last) for split in ("train", "val"))
     with session.team.leader_first():
-        sources = yield from features.sources(state, session.config, *plain, about, workspace.features, should_stop)
+        sources = yield from features.sources(
+            state, session.config, photos, held_back, about, workspace.features, should_stop
+        )
     if sources is None:
         return None
     state.learner = session.team.learner(state.learner)
