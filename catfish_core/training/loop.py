@@ -248,8 +248,8 @@ def _accumulated(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Los
         for extra in auxiliary:
             total = total + AUX_WEIGHT * loss_fn(extra.float(), truth)
         state.scaler.scale(total * share * team.size).backward()  # type: ignore[no-untyped-call]
-        right = (logits.detach().argmax(1) == truth).sum() * (weight > 0)
-        facts += torch.stack((loss.detach() * share, right))
+        if weight:
+            facts += torch.stack((loss.detach() * share, (logits.detach().argmax(1) == truth).sum()))
     return team.summed(facts)
 
 
