@@ -280,8 +280,9 @@ def _accumulated(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Los
         for extra in auxiliary:
             total = total + AUX_WEIGHT * loss_fn(extra.float(), truth)
         state.scaler.scale(total * share * team.size).backward()  # type: ignore[no-untyped-call]
-        right = (logits.detach().argmax(1) == dominant(truth)).sum() * (weight > 0)
-        facts += torch.stack((loss.detach() * share, right))
+        if weight:
+            right = (logits.detach().argmax(1) == dominant(truth)).sum()
+            facts += torch.stack((loss.detach() * share, right))
     return team.summed(facts)
 
 
