@@ -279,7 +279,8 @@ def _accumulated(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Los
         total = loss
         for extra in auxiliary:
             total = total + AUX_WEIGHT * loss_fn(extra.float(), truth)
-        state.scaler.scale(total * share * team.size).backward()  # type: ignore[no-untyped-call]
+        weighed = total if share * team.size == 1 else total * (share * team.size)
+        state.scaler.scale(weighed).backward()  # type: ignore[no-untyped-call]
         if weight:
             right = (logits.detach().argmax(1) == dominant(truth)).sum()
             facts += torch.stack((loss.detach() * share, right))
