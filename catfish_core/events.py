@@ -124,7 +124,7 @@ class SweepStarted(Event):
     """The first step of a learning-rate sweep is about to be made.
 
     `rates` says by which factor of the swept rate each parameter group learns, by name; the last one is the
-    head's, whose factor is 1: the rate on the axis is its.
+    head's, whose factor is 1: the rate on the axis is its. `note` says in a sentence what is unusual.
     """
 
     steps: int
@@ -133,11 +133,15 @@ class SweepStarted(Event):
     device: str
     samples: int
     batches: int
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPoint(Event):
-    """One step at the rate `lr`; losses that are no numbers are None, and so is a validation not made."""
+    """One step at the rate `lr`; `seed` and `step` count from 0.
+
+    Losses that are no numbers are None, and so is a validation not made.
+    """
 
     seed: int
     step: int

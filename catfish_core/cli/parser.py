@@ -38,6 +38,16 @@ Options are applied on top of CONFIG.json, --set on top of both. Every run folde
 Ctrl-C stops the run and keeps its best weights."""
 
 
+LR_FIND = """\
+examples:
+  python -m catfish_core lr-find config.json
+  python -m catfish_core lr-find --dataset cats-vs-fish --arch simple_net --plot curve.png
+  python -m catfish_core lr-find --arch simple_cnn --seeds 3 --json
+
+It trains with a rate that grows from step to step, reads the loss, tries the best readings out in short trainings
+and recommends one. Nothing is changed by it. Ctrl-C ends it early; what was measured by then is used."""
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     whole = argparse.ArgumentParser(
@@ -45,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=f"CatFish {catfish_core.__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_datasets, _train, _evaluate, _predict, _runs):
+    for add in (_datasets, _train, _lr_find, _evaluate, _predict, _runs):
         add(commands)
     return whole
 
@@ -99,7 +109,11 @@ def _datasets(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _train(commands: Commands[argparse.ArgumentParser]) -> None:
-    train = _command(commands, "train", "train a network and test it", ("train", "train"), TRAIN)
+    _configured(_command(commands, "train", "train a network and test it", ("train", "train"), TRAIN))
+
+
+def _configured(train: argparse.ArgumentParser) -> None:
+    """Everything that makes up the configuration of a run."""
     train.add_argument("config", metavar="CONFIG.json", nargs="?", type=Path, help="a configuration to start from")
     train.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
@@ -127,6 +141,24 @@ def _train(commands: Commands[argparse.ArgumentParser]) -> None:
     train.add_argument("--seed", type=int, metavar="N", help="same seed, same run (default: 0)")
     train.add_argument("--augment", action="store_true", help="vary the training photos by the course's recipe")
     train.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], help="what computes (default: auto)")
+
+
+def _lr_find(commands: Commands[argparse.ArgumentParser]) -> None:
+    find = _command(commands, "lr-find", "find a learning rate for a network", ("lr_find", "lr_find"), LR_FIND)
+    _configured(find)
+    find.add_argument("--plot", metavar="FILE.png", type=Path, help="draw the curve into this picture")
+    find.add_argument("--init", type=float, metavar="X", help="the rate of the first step (default: 1e-6)")
+    find.add_argument("--final", type=float, metavar="X", help="the rate of the last step (default: 1)")
+    find.add_argument("--steps", type=int, metavar="N", help="steps on the way (default: 100)")
+    find.add_argument(
+        "--scale", choices=["exponential", "linear"], help="multiply the rate from step to step, or add to it"
+    )
+    find.add_argument("--smoothing", choices=["ewm", "rolling"], help="fading mean (default), or that of 5 losses")
+    find.add_argument("--seeds", type=int, metavar="N", help="sweeps, each with its own first weights (default: 1)")
+    find.add_argument("--divergence", type=float, metavar="X", help="stop at this many times the lowest loss (4)")
+    find.add_argument("--val-every", type=int, metavar="N", help="measure the validation loss every N steps")
+    find.add_argument("--probes", type=int, metavar="N", help="suggestions tried out in short trainings (default: 3)")
+    find.add_argument("--probe-steps", type=int, metavar="N", help="steps of such a training (default: 50)")
 
 
 def _evaluate(commands: Commands[argparse.ArgumentParser]) -> None:

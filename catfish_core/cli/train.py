@@ -30,6 +30,7 @@ from catfish_core.events import (
     Stopped,
 )
 from catfish_core.events import Tested as TestResult  # pytest takes a class called Test… for tests
+from catfish_core.jobs.directory import Job
 from catfish_core.runs import Run
 from catfish_core.workspace import Workspace
 
@@ -105,7 +106,7 @@ def watch(run: Run, *, as_json: bool) -> int:
     """Train `run` in this process, tell what happens, and print the result."""
     from catfish_core.jobs.worker import work
 
-    with Bar() as bar, _worker_output(run) as complaints:
+    with Bar() as bar, worker_output(run) as complaints:
         teller = Teller(run, bar, quiet=as_json)
         ended = work(run, teller)
     if as_json:
@@ -120,9 +121,9 @@ def watch(run: Run, *, as_json: bool) -> int:
 
 
 @contextmanager
-def _worker_output(run: Run) -> Iterator[Path]:
-    """What the worker prints goes where it goes when the app starts it: into the log of the run."""
-    path = run.attempt / "log.txt"
+def worker_output(job: Job) -> Iterator[Path]:
+    """What the worker prints goes where it goes when the app starts it: into the log of the job."""
+    path = job.attempt / "log.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8", errors="backslashreplace") as log, contextlib.redirect_stderr(log):
         yield path

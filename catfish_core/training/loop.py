@@ -151,10 +151,7 @@ def _train_epoch(
         if should_stop():
             break
         lr = state.schedule.apply(state.step)
-        images, labels = (state.compute.moved(tensor, state.device) for tensor in (images, labels))
-        facts = yield from _gradients(state, images, labels, loss_fn, epoch)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
+        facts = yield from step(state, images, labels, loss_fn, epoch)
         behind.append(_Step(epoch, batch, state.step, lr, len(labels), reading(facts)))
         state.step += 1
         if len(behind) > LATE.get(state.device.type, 0):
@@ -187,6 +184,17 @@ def _told(made: _Step, means: Means) -> Iterator[BatchEnd]:
             f"In epoch {made.epoch + 1} the loss stopped being a number: the steps were too long, weights exploded.",
             f"Try a learning rate ten times smaller than {made.lr:.2g}.",
         )
+
+
+def step(
+    state: TrainState, images: Tensor, labels: Tensor, loss_fn: Loss, epoch: int
+) -> Generator[MemorySaved, None, Tensor]:
+    """One step at the rates that the optimizer has; the batch's mean loss before it and how many were right, (2,)."""
+    images, labels = (state.compute.moved(tensor, state.device) for tensor in (images, labels))
+    facts = yield from _gradients(state, images, labels, loss_fn, epoch)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    return facts
 
 
 def _gradients(

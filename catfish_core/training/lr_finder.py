@@ -9,13 +9,40 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from catfish_core.config import SweepConfig
+from catfish_core.events import ProbeEnd, SweepPoint
 
 Floats = Sequence[float]
 STEP = 15  # points between the two slopes that `slide` compares
 LEFT = 0.1  # part of the whole fall after which the loss counts as falling
+CHANCE = 8  # times the noise that a fall must exceed
+APART = 1.5  # factor between two rates that are worth trying both
 RISEN = 0.25  # part of the whole fall that the loss must give back to count as diverging
+
+
+def ladder(settings: SweepConfig) -> list[float]:
+    """The rate of every step, from the first to the final one.
+
+    exponential: r_k = init (final / init)^(k / (steps - 1)); linear: r_k = init + (final - init) k / (steps - 1).
+    """
+    init, final = settings.init, settings.final
+    ways = (k / (settings.steps - 1) for k in range(settings.steps))
+    if settings.scale == "linear":
+        return [init + (final - init) * way for way in ways]
+    return [init * (final / init) ** way for way in ways]
+
+
+Smooth = Callable[[float], float]
+
+
+def smoother(settings: SweepConfig) -> Smooth:
+    """Takes one loss after the other and gives each back smoothed, as `settings` say."""
+    return _fading(settings.beta) if settings.smoothing == "ewm" else _recent(settings.window)
 
 
 def exponential(losses: Floats, beta: float = 0.9) -> list[float]:
@@ -24,18 +51,33 @@ def exponential(losses: Floats, beta: float = 0.9) -> list[float]:
     What fastai's recorder shows, and Adam's correction (Kingma and Ba, 2014, section 3): without it the first
     values lean towards zero.
     """
-    smooth, total, weight = [], 0.0, 0.0
-    for loss in losses:
-        total, weight = beta * total + loss, beta * weight + 1
-        smooth.append(total / weight)
-    return smooth
+    return list(map(_fading(beta), losses))
 
 
 def rolling(losses: Floats, window: int = 5) -> list[float]:
     """The mean of each loss and the `window` - 1 before it; of as many as there are at the start."""
-    return [
-        math.fsum(part) / len(part) for i in range(len(losses)) if (part := losses[max(0, i + 1 - window) : i + 1])
-    ]
+    return list(map(_recent(window), losses))
+
+
+def _fading(beta: float) -> Smooth:
+    total = weight = 0.0
+
+    def smooth(loss: float) -> float:
+        nonlocal total, weight
+        total, weight = beta * total + loss, beta * weight + 1
+        return total / weight
+
+    return smooth
+
+
+def _recent(window: int) -> Smooth:
+    seen: deque[float] = deque(maxlen=window)
+
+    def smooth(loss: float) -> float:
+        seen.append(loss)
+        return math.fsum(seen) / len(seen)
+
+    return smooth
 
 
 def valley(lrs: Floats, losses: Floats) -> float | None:
@@ -113,12 +155,20 @@ def course(lrs: Floats, losses: Floats) -> float | None:
     return None if edge is None else lrs[lrs.index(edge) - 1] / 10
 
 
+# In the order in which they are trusted.
 SUGGESTIONS: Mapping[str, Callable[[Floats, Floats], float | None]] = {
     "valley": valley,
     "steepest": steepest,
     "minimum": minimum,
-    "slide": slide,
     "course": course,
+    "slide": slide,
+}
+_WHY = {
+    "valley": "it lies in the middle of the longest stretch in which the loss falls",
+    "steepest": "there the loss falls fastest",
+    "minimum": "it is a tenth of the rate with the lowest loss, which is safely before the divergence",
+    "course": "it is a tenth of the last rate before the loss rises sharply",
+    "slide": "from there on the slope of the loss hardly changes up to the divergence",
 }
 
 
@@ -161,21 +211,119 @@ class Advice:
 
 
 def advise(lrs: Floats, losses: Floats) -> Advice:
-    """All suggestions on a smoothed curve and the one to take; where there is none, why and what to try."""
-    suggestions = {name: suggest(lrs, losses) for name, suggest in SUGGESTIONS.items()}
-    rate = suggestions["valley"]
-    if rate is None:
-        return Advice(suggestions, None, None, _why_none(*finite(lrs, losses)))
-    reason = "It lies in the middle of the longest stretch in which the loss falls: steps are long, but not too long."
-    return Advice(suggestions, "valley", rate, reason)
+    """All suggestions on a smoothed curve and the one to take; where there is none, why and what to try.
+
+    They are read from the part that says something: without the first tenth, in which the mean is of few losses,
+    and up to where the loss diverges. No suggestion is made where the fall does not stand out of the noise.
+    """
+    lrs, losses = finite(lrs, losses)
+    start = len(lrs) // 10
+    if not fell(losses[start:]):
+        return Advice(dict.fromkeys(SUGGESTIONS), None, None, _why_none(losses))
+    lrs, losses = lrs[start:], losses[start:]
+    edge = phases(lrs, losses).diverges_from
+    end = len(lrs) if edge is None else lrs.index(edge)
+    found = {name: suggest(lrs[:end], losses[:end]) for name, suggest in SUGGESTIONS.items()}
+    found["course"] = course(lrs, losses)  # the one that reads the rise itself
+    recommended = next(name for name, rate in found.items() if rate is not None)
+    reason = f"{recommended} is recommended: {_WHY[recommended]}."
+    if edge is None:
+        reason += " The loss never rose, so a higher final rate may show more."
+    advice = Advice(found, recommended, found[recommended], reason)
+    if len(_distinct(advice)) < 2:
+        advice = replace(advice, reason=f"{reason} The other suggestions lie close to it.")
+    return advice
 
 
-def _why_none(lrs: Floats, losses: Floats) -> str:
+def fell(losses: Floats) -> bool:
+    """Whether a smoothed loss falls by more than chance would have it.
+
+    From the first loss to the lowest it must fall by over 8 times the noise, which is the median absolute second
+    difference up to the lowest / 0.6745 (as the spread of a normal distribution is estimated from its median).
+    Of curves that are nothing but noise, 100 losses smoothed with β = 0.9, 1 in 60 falls so far.
+    """
+    low = _lowest(losses)
+    if not low:
+        return False
+    bends = [abs(a - 2 * b + c) for a, b, c in zip(losses[:low], losses[1:], losses[2:], strict=False)]
+    return losses[0] - losses[low] > CHANCE * median(bends or [0.0]) / 0.6745
+
+
+def _why_none(losses: Floats) -> str:
     if not losses:
         return "The loss was not a number from the first step on: try a lower first rate, or look at the photos."
-    if len(losses) < 2:
-        return "There are too few points to read: let the sweep make more steps."
+    if len(losses) < 3:
+        return "There are too few points to read a rate from: let the sweep make more steps."
+    if fell(losses[::-1]):
+        return "The loss only rose: try a lower first rate."
     return "The loss never fell: try a higher final rate."
+
+
+def candidates(advice: Advice, number: int) -> dict[str, float]:
+    """The `number` most trusted suggestions to try out, the recommended one first; none where they all agree."""
+    distinct = list(_distinct(advice).items())[:number]
+    return dict(distinct) if len(distinct) > 1 else {}
+
+
+def _distinct(advice: Advice) -> dict[str, float]:
+    """The suggestions of which no two lie within a factor of 1.5, the recommended one first."""
+    chosen: dict[str, float] = {}
+    for name, rate in sorted(advice.suggestions.items(), key=lambda item: item[0] != advice.recommended):
+        if rate is not None and all(abs(math.log(rate / other)) > math.log(APART) for other in chosen.values()):
+            chosen[name] = rate
+    return chosen
+
+
+def judged(advice: Advice, probes: Sequence[ProbeEnd]) -> Advice:
+    """`advice` after trying out: the rate with the lowest validation loss; as it was after fewer than two trials."""
+    tried = [probe for probe in probes if probe.val_loss is not None]
+    if len(probes) < 2:
+        return advice
+    if not tried:
+        reason = f"All {len(probes)} rates tried out ended in a loss that is no number: try a lower first rate."
+        return replace(advice, recommended=None, rate=None, reason=reason)
+    best, *others = sorted(tried, key=lambda probe: probe.val_loss or 0.0)
+    losses = " and ".join(f"{probe.val_loss:.3f} with {probe.lr:.2g} ({probe.name})" for probe in others)
+    compared = f", against {losses}" if others else ""
+    failed = len(probes) - len(tried)
+    gone = f"; {failed} of the rates tried ended in a loss that is no number" if failed else ""
+    reason = (
+        f"{best.name} is recommended: after {best.steps} steps with {best.lr:.2g} its validation loss is the lowest, "
+        f"{best.val_loss:.3f}{compared}{gone}."
+    )
+    return replace(advice, recommended=best.name, rate=best.lr, reason=reason)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points of a sweep as curves over its rates: means over the seeds, and the band they lie in.
+
+    `losses` are as measured, `smoothed`, `low` and `high` are smoothed. The curve ends with the seed that ended
+    first; a loss that is no number is nan.
+    """
+
+    lrs: list[float]
+    losses: list[float]
+    smoothed: list[float]
+    low: list[float]
+    high: list[float]
+
+
+def curve(points: Iterable[SweepPoint], settings: SweepConfig) -> Curve:
+    """The curves that `points`, in the order told, make up."""
+    seeds: dict[int, list[SweepPoint]] = {}
+    for point in points:
+        seeds.setdefault(point.seed, []).append(point)
+    raw = [[math.nan if p.loss is None else p.loss for p in told] for told in seeds.values()]
+    steps = min(map(len, raw), default=0)
+    smooth = [list(map(smoother(settings), losses[:steps])) for losses in raw]
+    return Curve(
+        lrs=[point.lr for point in next(iter(seeds.values()), [])[:steps]],
+        losses=[math.fsum(column) / len(column) for column in zip(*(losses[:steps] for losses in raw), strict=True)],
+        smoothed=[math.fsum(column) / len(column) for column in zip(*smooth, strict=True)],
+        low=[min(column) for column in zip(*smooth, strict=True)],
+        high=[max(column) for column in zip(*smooth, strict=True)],
+    )
 
 
 def finite(lrs: Floats, losses: Floats) -> tuple[Floats, Floats]:

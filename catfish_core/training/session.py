@@ -97,7 +97,7 @@ def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
     began = time.time()
     keep_memory()
     config, workspace = run.config(), Workspace(run.path.parents[1])
-    session = yield from _unless(should_stop, _prepared(config, workspace))
+    session = yield from opened(config, workspace, should_stop)
     if session is None:
         return
     with closing(session):
@@ -113,12 +113,10 @@ def _trained(
 ) -> Generator[Event, None, TrainState | None]:
     """Everything from the first weights to the test report; the state is the value, None when stopped before."""
     _write_environment(run, session)
-    state = _state(session, workspace)
+    state = first_state(session, workspace)
     if (run.checkpoints / "last.pt").exists():
         checkpoint.load(run.checkpoints / "last.pt", state)
-    about = session.describe()
-    plain = session.batches("train"), session.batches("val")
-    sources = yield from features.sources(state, session.config, *plain, about, workspace.features, should_stop)
+    sources = yield from sources_for(state, session, workspace, should_stop)
     if sources is None:
         return None
     yield _started(session, state, sources.note)
@@ -130,6 +128,15 @@ def _trained(
     finally:
         board.close()
     return state
+
+
+def sources_for(
+    state: TrainState, session: Session, workspace: Workspace, should_stop: ShouldStop
+) -> Generator[Preparing, None, Sources | None]:
+    """What `state` trains and validates on; None when asked to stop before it was there."""
+    about = session.describe()
+    plain = session.batches("train"), session.batches("val")
+    return (yield from features.sources(state, session.config, *plain, about, workspace.features, should_stop))
 
 
 def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
@@ -186,10 +193,11 @@ def _pixels(config: RunConfig, workspace: Workspace, dataset: Dataset) -> Genera
         return None
 
 
-def _unless(
-    should_stop: ShouldStop, steps: Generator[Preparing, None, Session]
+def opened(
+    config: RunConfig, workspace: Workspace, should_stop: ShouldStop
 ) -> Generator[Preparing, None, Session | None]:
-    """`steps` to their end, and their value; None when asked to stop in between."""
+    """The session for `config`, with all that has to be prepared for it; None when asked to stop in between."""
+    steps = _prepared(config, workspace)
     while True:
         try:
             step = next(steps)
@@ -214,7 +222,7 @@ def _dataset(config: RunConfig, workspace: Workspace) -> Dataset:
     return dataset
 
 
-def _state(session: Session, workspace: Workspace) -> TrainState:
+def first_state(session: Session, workspace: Workspace) -> TrainState:
     """The network at its start: the seed decides its first weights and every later draw of dropout."""
     config = session.config
     torch.manual_seed(config.training.seed)

@@ -140,7 +140,7 @@ def test_a_checkpoint_leaves_out_what_is_frozen_and_knows_a_strange_network(work
     torch.save(content, path)
     made = drain(session._prepared(run.config(), workspace))
     with pytest.raises(RunError, match="damaged"):
-        checkpoint.load(path, session._state(made, workspace))
+        checkpoint.load(path, session.first_state(made, workspace))
 
 
 def test_while_another_process_computes_this_one_waits_and_then_reads(workspace, tiny_dataset, monkeypatch):
