@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from catfish_core.config import SweepConfig
+from catfish_core.training.lr_finder import Curve
 from catfish_ui.charts import CAT, FISH, QUIET, Figure, finite, label, thin
-from catfish_ui.sweep_progress import Curve, Findings
-from catfish_ui.sweep_reading import NAMES
+from catfish_ui.sweep_progress import Findings
 
 SMALL, GOOD, BAD = (
     "var(--st-gray-background-color)",
@@ -19,6 +19,7 @@ SMALL, GOOD, BAD = (
 LANE = 0.055  # part of the height between two rows of labels
 TURN = 0.7  # part of the axis beyond which a name stands on the left of its line
 STEPS = 40  # of the ball in the valley
+ROOM = 0.8  # of the fall, above the curve for the names
 WALL = 2.2  # half the width of the drawn valley; the ball starts at 1
 
 
@@ -32,13 +33,13 @@ def curve(found: Findings, settings: SweepConfig, earlier: Mapping[str, Curve] |
     if settings.seeds > 1 and shown.low:
         data += _band(shown)
     data += [
-        _line("each step", shown.lrs, shown.raw, CAT, width=1.2, opacity=0.45),
-        _line("smoothed", shown.lrs, shown.smooth, CAT, width=3),
+        _line("each step", shown.lrs, shown.losses, CAT, width=1.2, opacity=0.45),
+        _line("smoothed", shown.lrs, shown.smoothed, CAT, width=3),
     ]
-    if shown.running[0]:
-        data.append(_line("next seed", *shown.running, CAT, width=1.6, dash="dot"))
-    if shown.val[0]:
-        data.append(_line("validation", *shown.val, FISH, width=2.2) | {"mode": "lines+markers"})
+    if found.running[0]:
+        data.append(_line("next seed", *found.running, CAT, width=1.6, dash="dot"))
+    if found.val[0]:
+        data.append(_line("validation", *found.val, FISH, width=2.2) | {"mode": "lines+markers"})
     data.append(_markers(found))
     layout = _layout(settings, [shown, *(earlier or {}).values()])
     grounds, named = _phases(found, settings)
@@ -55,8 +56,7 @@ def _line(name: str, lrs: Sequence[float], losses: Sequence[float], color: str, 
 
 
 def _faint(name: str, other: Curve) -> Figure:
-    trace = _line(label(name, 32), other.lrs, other.smooth, QUIET, width=1.8, opacity=0.6)
-    return trace | {"uid": f"earlier {name}"}
+    return _line(label(name, 32), other.lrs, other.smoothed, QUIET, width=1.8, opacity=0.6)
 
 
 def _band(shown: Curve) -> list[Figure]:
@@ -70,7 +70,7 @@ def _band(shown: Curve) -> list[Figure]:
 def _suggested(found: Findings) -> list[tuple[str, float, float]]:
     """Name, rate and smoothed loss of the suggestions that lie on the curve, by rate."""
     rates = [(name, at) for name, at in found.advice.suggestions.items() if at is not None]
-    points = [(name, at, loss) for name, at in rates if (loss := found.curve.at(at)) is not None]
+    points = [(name, at, loss) for name, at in rates if (loss := found.at(at)) is not None]
     return sorted(points, key=lambda point: point[1])
 
 
@@ -80,7 +80,7 @@ def _markers(found: Findings) -> Figure:
     return {
         "type": "scatter", "mode": "markers", "name": "suggestions", "showlegend": False,
         "x": finite(at for _, at, _ in points), "y": finite(loss for _, _, loss in points),
-        "text": [NAMES.get(name, label(name)) for name, _, _ in points],
+        "text": [name.capitalize() for name, _, _ in points],
         "hovertemplate": "%{text}: %{x:.2g}<extra></extra>",
         "marker": {
             "size": [14 if name == best else 10 for name, _, _ in points],
@@ -97,7 +97,7 @@ def _labels(found: Findings, settings: SweepConfig, heights: Sequence[float]) ->
     for row, (name, at, loss) in enumerate(_suggested(found)):
         best = name == found.advice.recommended
         y = heights[1] - (1.8 + row) * LANE * (heights[1] - heights[0])
-        color, text = FISH if best else QUIET, NAMES.get(name, label(name))
+        color, text = FISH if best else QUIET, name.capitalize()
         lines.append({"type": "line", "x0": at, "x1": at, "y0": loss, "y1": y, "line": {"color": color, "width": 1}})
         names.append({
             "x": _axis(at, settings), "y": y, "text": f"<b>{text}</b>" if best else text, "showarrow": False,
@@ -113,7 +113,7 @@ def _phases(found: Findings, settings: SweepConfig) -> tuple[list[Figure], list[
     if small is None:
         return [], []
     first, last = settings.init, settings.final
-    end = diverges if diverges is not None else last if found.final else found.curve.lrs[-1]
+    end = diverges if diverges is not None else found.curve.lrs[-1]
     parts = [("too small", first, small, SMALL), ("learning", small, end, GOOD)]
     if diverges is not None:
         parts.append(("diverging", diverges, last, BAD))
@@ -159,15 +159,15 @@ def _layout(settings: SweepConfig, curves: Sequence[Curve]) -> Figure:
 
 
 def _heights(curves: Sequence[Curve]) -> list[float]:
-    """The part of the loss worth seeing: from below the lowest to well above the start, however it explodes."""
-    smooth = [[loss for loss in each.smooth if math.isfinite(loss)] for each in curves]
-    smooth = [losses for losses in smooth if losses]
+    """The part of the loss worth seeing: from its lowest to well above the start, however it explodes."""
+    smooth = [losses for each in curves if (losses := [loss for loss in each.smoothed if math.isfinite(loss)])]
     if not smooth:
         return [0, 1]
-    low, start = min(min(losses) for losses in smooth), max(losses[0] for losses in smooth)
-    high = max(max(losses) for losses in smooth)
+    low, start = min(map(min, smooth)), max(losses[0] for losses in smooth)
     span = max(start - low, 0.1 * start)
-    return [max(0.0, low - 0.25 * span), min(high, start + 1.2 * span) + 0.9 * span]
+    lowest = min((loss for each in curves for loss in each.losses if math.isfinite(loss)), default=low)
+    high = min(max(map(max, smooth)), start + span)
+    return [min(low - 0.1 * span, lowest), high + ROOM * span]
 
 
 def valley(at: float, edge: float, adaptive: bool) -> Figure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import streamlit as st
 
@@ -11,10 +10,11 @@ from catfish_core.config import OptimizerConfig, RunConfig
 from catfish_core.jobs import launcher
 from catfish_core.jobs.directory import ACTIVE, Status
 from catfish_core.sweeps import Sweep, SweepSummary, status
+from catfish_core.training.lr_finder import Curve
 from catfish_ui import cache, guard, places, sweep_charts, sweep_reading, sweep_status, sweep_table
 from catfish_ui.components import Column, Row, chart, rate_line, table
-from catfish_ui.sweep_progress import Curve, Findings, SweepProgress
-from catfish_ui.sweep_reading import ABOUT, NAMES, Meaning, rate
+from catfish_ui.sweep_progress import Findings, SweepProgress
+from catfish_ui.sweep_reading import ABOUT, Meaning, rate
 from catfish_ui.text import percent, plain
 
 HEIGHT = 400  # pixels of the curve, and of what stands there before it
@@ -51,20 +51,18 @@ def _tick(sweep: Sweep, config: RunConfig, others: Sequence[SweepSummary], same:
 
 
 def _panel(sweep: Sweep, now: Status, progress: SweepProgress) -> None:
+    """A headline, a sentence and a detail in the same places whatever the state."""
     line, word, advice = sweep_status.line(now, progress), sweep_status.word(now), progress.advised
+    told = f"{plain(line.text)} {plain(line.hint)}".strip()
+    headline, sentence, detail = f"{word.icon} {word.text.capitalize()}", told, ""
+    if advice is not None:
+        headline = f"Take {rate(advice.rate)}" if advice.rate is not None else "No rate to recommend"
+        sentence, detail = plain(advice.reason[:1].upper() + advice.reason[1:]), told
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(gap="xxsmall", key="sweep_status"):
-            if advice is not None and advice.rate is not None:
-                name = NAMES.get(advice.recommended or "", "")
-                st.subheader(f"Take {rate(advice.rate)}", anchor=False)
-                st.markdown(f"{plain(advice.reason)} ({plain(name)})" if name else plain(advice.reason))
-            elif advice is not None:
-                st.subheader("No rate to recommend", anchor=False)
-                st.markdown(plain(advice.reason))
-            else:
-                st.badge(word.text, color=word.color, icon=word.icon)  # type: ignore[arg-type]
-            told = f"{plain(line.text)} {plain(line.hint)}".strip()
-            st.caption(told) if advice is not None else st.markdown(f"**{told}**")
+            st.subheader(headline, anchor=False)
+            st.markdown(sentence)
+            st.caption(detail)
         _buttons(sweep, now)
     if now in ACTIVE:
         st.progress(line.fraction)
@@ -99,10 +97,10 @@ def _curve(
         st.markdown("##### How the loss answers to bigger and bigger steps")
         st.caption(
             "From left to right the steps grow. Drag the line, or press anywhere on the curve, to ask what a rate "
-            "would mean. " + plain(sweep_reading.groups(progress.started))
+            "would mean. " + plain(sweep_reading.noted(progress.started))
         )
         place = st.container(gap=None)
-        earlier = sweep_table.compared(others, datetime.now())
+        earlier = sweep_table.compared(others)
         with place:
             at = rate_line(
                 sweep_charts.curve(found, settings, {name: _known(other) for name, other in earlier.items()}),
@@ -111,7 +109,7 @@ def _curve(
                 span=(low, high),
                 zones=_zones(found, high),
                 chips=[
-                    (NAMES.get(name, name), value, name == found.advice.recommended)
+                    (name.capitalize(), value, name == found.advice.recommended)
                     for name, value in found.advice.suggestions.items()
                     if value is not None
                 ],
@@ -203,7 +201,7 @@ def _tried(progress: SweepProgress) -> None:
                    Column("Validation loss", True), Column("Right", True)]  # fmt: skip
         rows = [
             Row(probe.name, [
-                NAMES.get(probe.name, probe.name), rate(probe.lr), _loss(probe.loss),
+                probe.name.capitalize(), rate(probe.lr), _loss(probe.loss),
                 {"text": _loss(probe.val_loss), "tone": "green"} if probe is best else _loss(probe.val_loss),
                 percent(probe.val_accuracy),
             ])
@@ -220,7 +218,7 @@ def _suggestions(found: Findings) -> None:
     with st.expander("How the suggestions read the curve", icon=":material/school:"):
         columns = [Column("Suggestion"), Column("Rate", True), Column("How it reads the curve")]
         rows = [
-            Row(name, [NAMES.get(name, name), rate(at) if at is not None else "none", ABOUT.get(name, "")])
+            Row(name, [name.capitalize(), rate(at) if at is not None else "none", ABOUT.get(name, "")])
             for name, at in found.advice.suggestions.items()
         ]
         table(columns, rows, "sweep_suggestions")

@@ -15,19 +15,12 @@ from catfish_ui.text import count, listed, percent
 NEAR = 5  # a rate closer to the explosion than this factor is warned of
 Zone = Literal["unknown", "too small", "learning", "edge", "diverging"]
 
-NAMES = {
-    "valley": "Valley",
-    "steepest": "Steepest",
-    "minimum": "Lowest ÷ 10",
-    "slide": "Slide",
-    "course": "Before the rise",
-}
 ABOUT = {
     "valley": "The middle of the longest stretch in which the loss falls.",
     "steepest": "Where the loss falls fastest, measured per tenfold step of the rate.",
     "minimum": "A tenth of the rate at which the loss is lowest: there it is about to explode, a tenth is safe.",
-    "slide": "Coming down from the explosion, the first rate at which the curve has become even.",
     "course": "A tenth of the last rate before the sharp rise, as it is taught in the course.",
+    "slide": "Coming down from the explosion, the first rate at which the curve has become even.",
 }
 
 
@@ -51,17 +44,8 @@ def zone(at: float, found: Findings) -> Zone:
         return "unknown"
     if at <= phases.too_small_until:
         return "too small"
-    low = lowest(found)
+    low = found.lowest
     return "edge" if low is not None and at > low[0] else "learning"
-
-
-def lowest(found: Findings) -> tuple[float, float] | None:
-    """The rate and the smoothed loss of the lowest point; None of an empty curve."""
-    points = [(loss, lr) for lr, loss in zip(found.curve.lrs, found.curve.smooth, strict=True) if math.isfinite(loss)]
-    if not points:
-        return None
-    loss, lr = min(points)
-    return lr, loss
 
 
 def meaning(at: float, found: Findings, optimizer: OptimizerConfig, active: bool = False) -> Meaning:
@@ -88,7 +72,7 @@ def _crawls(at: float, found: Findings) -> str:
 
 def _moved(at: float, found: Findings) -> str:
     """“The loss has gone from 0.71 to 0.69 by here.”"""
-    start, here = found.curve.smooth[0], found.curve.at(at)
+    start, here = found.curve.smoothed[0], found.at(at)
     return "" if here is None else f"The loss has gone from {start:.3g} to {here:.3g} by here."
 
 
@@ -103,7 +87,7 @@ def _learns(at: float, found: Findings) -> str:
 
 
 def _edge(found: Findings) -> str:
-    low, edge = lowest(found), found.phases.diverges_from
+    low, edge = found.lowest, found.phases.diverges_from
     assert low is not None
     ahead = f" and from {rate(edge)} on it explodes" if edge is not None else ""
     return (
@@ -113,7 +97,7 @@ def _edge(found: Findings) -> str:
 
 
 def _explodes(at: float, found: Findings, optimizer: OptimizerConfig) -> str:
-    edge, low = found.phases.diverges_from, lowest(found)
+    edge, low = found.phases.diverges_from, found.lowest
     assert edge is not None and low is not None
     return f"{why(optimizer)} {_measured(at, found, low)}"
 
@@ -134,12 +118,12 @@ def why(optimizer: OptimizerConfig) -> str:
 
 
 def _measured(at: float, found: Findings, low: tuple[float, float]) -> str:
-    here, last = found.curve.at(at), found.curve.lrs[-1]
+    here, last = found.at(at), found.curve.lrs[-1]
     if here is not None:
         return f"Measured: {here:.3g} here, {times(here / low[1])} the lowest, {low[1]:.3g}."
     if at <= last:
         return f"Measured: the loss was no longer a number here; its lowest was {low[1]:.3g}."
-    final = found.curve.at(last)
+    final = found.at(last)
     grown = f"where the loss was {final:.3g}" if final is not None else "where the loss was no longer a number"
     return f"The sweep pulled the brake at {rate(last)}, {grown}, after {low[1]:.3g} at its lowest."
 
@@ -164,12 +148,15 @@ def times(factor: float) -> str:
     return f"about {round(factor) if factor < 20 else float(f'{factor:.2g}'):,.0f} times"
 
 
-def groups(started: SweepStarted | None) -> str:
-    """Whose rate the axis shows, where the parts of the network learn at different ones; else empty."""
-    if started is None or len(set(started.rates.values())) < 2:
+def noted(started: SweepStarted | None) -> str:
+    """What is unusual about a sweep: whose rate the axis shows where parts learn at different ones, and its note."""
+    if started is None:
         return ""
     others = [f"{name} at {_share(share)}" for name, share in started.rates.items() if share != 1]
-    return f"The axis shows the rate of the head. The other parts were swept in proportion: {listed(others)} of it."
+    if not others:
+        return started.note
+    axis = f"The axis shows the rate of the head; the other parts were swept in proportion: {listed(others)} of it."
+    return f"{axis} {started.note}".strip()
 
 
 def _share(share: float) -> str:

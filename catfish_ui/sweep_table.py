@@ -43,7 +43,7 @@ def show(found: Sequence[SweepSummary], key: str, now: datetime) -> str | None:
     return clicked.remove
 
 
-def compared(found: Sequence[SweepSummary], now: datetime) -> dict[str, Sweep]:
+def compared(found: Sequence[SweepSummary]) -> dict[str, Sweep]:
     """The earlier sweeps to lay under the curve, by what they are called there."""
     offered = {each.sweep.id: each for each in found[:OFFERED]}
     if not offered:
@@ -52,7 +52,7 @@ def compared(found: Sequence[SweepSummary], now: datetime) -> dict[str, Sweep]:
     def name(id: str) -> str:
         each = offered[id]
         seed = f", seed {each.config.training.seed}" if each.config else ""
-        return f"{ago(each.created, now)}{seed}"
+        return f"{each.created:%d %b %H:%M}{seed}"
 
     chosen = st.pills(
         "Compare with earlier sweeps of the same settings",
