@@ -20,7 +20,7 @@ from catfish_ui.text import percent, plain
 HEIGHT = 400  # pixels of the curve, and of what stands there before it
 VALLEY = 190  # pixels of the ball in its valley
 TICK = 0.7  # seconds between two looks at a sweep that moves
-TONES = {"too small": "gray", "learning": "green", "edge": "orange", "diverging": "red", "unknown": "gray"}
+TONES = {"too small": "gray", "learning": "green", "edge": "orange", "diverging": "red"}
 
 
 def show(sweep: Sweep, config: RunConfig, others: Sequence[SweepSummary], same: bool) -> None:
@@ -156,7 +156,8 @@ def _meaning(sweep: Sweep, config: RunConfig, found: Findings, at: float, active
 
 
 def _words(told: Meaning, at: float) -> None:
-    st.markdown(f"##### {rate(at)} :{TONES[told.zone]}-badge[{told.zone}]")
+    badge = f" :{TONES[told.zone]}-badge[{told.zone}]" if told.zone in TONES else ""
+    st.markdown(f"##### {rate(at)}{badge}")
     st.markdown(f"**{told.title}.** {plain(told.text)}")
 
 

@@ -43,27 +43,26 @@ def show(found: Sequence[SweepSummary], key: str, now: datetime) -> str | None:
     return clicked.remove
 
 
+def names(found: Sequence[SweepSummary]) -> dict[str, SweepSummary]:
+    """The sweeps by what they are called on a curve, each differently: when they were made, and their seed."""
+    called: dict[str, SweepSummary] = {}
+    for each in found:
+        seed = f", seed {each.config.training.seed}" if each.config else ""
+        name = f"{each.created.day} {each.created:%b, %H:%M:%S}{seed}"
+        called[name if name not in called else f"{name} ({each.sweep.id[-4:]})"] = each
+    return called
+
+
 def compared(found: Sequence[SweepSummary]) -> dict[str, Sweep]:
     """The earlier sweeps to lay under the curve, by what they are called there."""
-    offered = {each.sweep.id: each for each in found[:OFFERED]}
+    offered = names(found[:OFFERED])
     if not offered:
         return {}
-
-    def name(id: str) -> str:
-        each = offered[id]
-        seed = f", seed {each.config.training.seed}" if each.config else ""
-        return f"{each.created:%d %b %H:%M}{seed}"
-
     chosen = st.pills(
         "Compare with earlier sweeps of the same settings",
         list(offered),
         selection_mode="multi",
         default=list(offered)[:COMPARED],
-        format_func=name,
-        key=f"sweep_compared_{'-'.join(offered)}",
+        key=f"sweep_compared_{found[0].sweep.id}",
     )
-    names: dict[str, Sweep] = {}
-    for id in chosen:
-        label = name(id)
-        names[label if label not in names else f"{label} ({id[-6:]})"] = offered[id].sweep
-    return names
+    return {name: offered[name].sweep for name in chosen}

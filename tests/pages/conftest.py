@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,17 @@ from streamlit.testing.v1 import AppTest
 from catfish_core import runs, sweeps
 from catfish_core.config import RunConfig, SweepConfig, parse, parse_sweep
 from catfish_core.events import (
-    Advised,
     BatchEnd,
     Completed,
     EpochEnd,
     Event,
     EventLog,
     Preparing,
-    ProbeEnd,
     Started,
-    SweepCompleted,
-    SweepEnded,
-    SweepPoint,
-    SweepStarted,
     Tested,
 )
 from catfish_core.runs import Run
 from catfish_core.sweeps import Sweep
-from catfish_core.training import lr_finder
 from catfish_core.workspace import Workspace, write_text
 
 ROOT = Path(__file__).parents[2]
@@ -106,44 +98,6 @@ def curve(epochs: int, classes: tuple[str, ...] = ("cat", "fish"), planned: int 
         )
 
 
-def swept(
-    settings: SweepConfig | None = None, made: int | None = None, rates: dict[str, float] | None = None
-) -> Iterator[Event]:
-    """What a sweep says that has `made` steps of each seed: flat, falling from 1e-4 on, exploding beyond 0.05."""
-    settings = settings or SweepConfig()
-    yield Preparing(what="Starting up")
-    yield SweepStarted(
-        steps=settings.steps, seeds=settings.seeds, rates=rates or {"head": 1.0}, device="cpu", samples=400, batches=7
-    )
-    for seed in range(settings.seeds):
-        step = 0
-        for step in range(settings.steps if made is None else made):
-            lr = settings.init * (settings.final / settings.init) ** (step / (settings.steps - 1))
-            wobble = 0.04 * math.sin(12.9898 * step + seed)
-            loss = 0.75 - 0.45 / (1 + (3e-3 / lr) ** 1.2) + (lr / 0.08) ** 2 + wobble + 0.02 * seed
-            val = loss + 0.05 if settings.val_every and step % settings.val_every == 0 else None
-            yield SweepPoint(seed=seed, step=step, lr=lr, loss=loss, val_loss=val)
-            if settings.divergence and loss > settings.divergence * 0.4:
-                break
-        if made is None:
-            yield SweepEnded(seed=seed, reason="diverged", steps=step + 1)
-
-
-def advised(events: list[Event], settings: SweepConfig) -> list[Event]:
-    """The advice on the points among `events`, the short trainings it leads to, and the end."""
-    points = [event for event in events if isinstance(event, SweepPoint) and event.seed == 0]
-    smooth = lr_finder.exponential([point.loss or math.nan for point in points], settings.beta)
-    told = lr_finder.advise([point.lr for point in points], smooth)
-    words = {"recommended": told.recommended, "rate": told.rate, "reason": told.reason}
-    chosen = [(name, lr) for name, lr in told.suggestions.items() if lr is not None][: settings.probes]
-    tried: list[Event] = [
-        ProbeEnd(name=name, lr=lr, loss=0.5 + n / 10, val_loss=0.45 + n / 10, val_accuracy=0.8 - n / 10,
-                 steps=settings.probe_steps)
-        for n, (name, lr) in enumerate(chosen)
-    ]  # fmt: skip
-    return [Advised(**words, suggestions=told.suggestions), *tried, SweepCompleted(seconds=14.0)]
-
-
 def report(classes: tuple[str, ...], samples: int = 20) -> dict[str, Any]:
     """A test report in which every fifth photo of a class is taken for the next one."""
     said = []
@@ -181,8 +135,8 @@ def report(classes: tuple[str, ...], samples: int = 20) -> dict[str, Any]:
 class Make:
     """Run directories as a worker would leave them."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+    def __init__(self, workspace: Workspace, whole_sweep: Callable[[SweepConfig], list[Event]]) -> None:
+        self.workspace, self.whole_sweep = workspace, whole_sweep
 
     def run(self, events: list[Event] | Iterator[Event], **settings: Any) -> Run:
         """A run that has said `events`; `settings` are sections of its configuration."""
@@ -222,8 +176,7 @@ class Make:
     def finished_sweep(self, sections: dict[str, Any] | None = None, **settings: Any) -> Sweep:
         """A completed sweep with advice and probes; `settings` are fields of its SweepConfig."""
         chosen = parse_sweep(settings)
-        told = list(swept(chosen))
-        return self.sweep([*told, *advised(told, chosen)], chosen, **(sections or {}))
+        return self.sweep(self.whole_sweep(chosen), chosen, **(sections or {}))
 
     def damaged(self) -> Run:
         """A run whose configuration is not JSON and whose last event is torn."""
@@ -247,12 +200,6 @@ def events() -> Callable[..., Iterator[Event]]:
 
 
 @pytest.fixture
-def sweeping() -> Callable[..., Iterator[Event]]:
-    """sweeping(settings, made): what a sweep says that has made so many steps."""
-    return swept
-
-
-@pytest.fixture
-def make(workspace: Workspace) -> Make:
-    """make.finished(), make.damaged(), make.run(events): run directories."""
-    return Make(workspace)
+def make(workspace: Workspace, whole_sweep: Callable[[SweepConfig], list[Event]]) -> Make:
+    """make.finished(), make.damaged(), make.run(events): run directories; make.sweep(events): sweep directories."""
+    return Make(workspace, whole_sweep)
