@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from catfish_core import config as configs
 from catfish_core import events
@@ -23,6 +23,12 @@ from catfish_core.jobs.directory import Job, Status, delete, status
 from catfish_core.workspace import Workspace, write_text
 
 __all__ = ["Sweep", "SweepSummary", "create", "delete", "find", "key", "listing", "status", "summary"]
+
+_NO_MATTER: dict[str, Any] = {  # for the curve; whatever a configuration will have besides, counts
+    **dict.fromkeys(("schema_version", "name", "schedule", "compute"), True),
+    "optimizer": {"lr"},
+    "training": {"epochs", "seed", "patience", "device"},
+}
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,8 @@ def summary(sweep: Sweep) -> SweepSummary:
     recent = events.tail(sweep.events_path)
     config, settings, problem = None, None, ""
     try:
-        config, settings = sweep.config(), sweep.settings()
+        config = sweep.config()
+        settings = sweep.settings()
     except CatfishError as error:
         problem = error.what
     advised = [event for event in recent if isinstance(event, Advised)]
@@ -103,10 +110,7 @@ def key(config: RunConfig) -> str:
     """What decides the curve of a sweep besides chance and the rates swept, as a short hash.
 
     Left out: names, the seed, how long and after which schedule would be trained, where and how it is computed,
-    and the configuration's own rate. The ratios between the rates of several parameter groups count.
+    and the configuration's own rate. The ratios between the rates of several parts of the network count.
     """
-    plain = config.model_dump(mode="json")
-    plain["optimizer"].pop("lr")
-    decides = {name: plain[name] for name in ("data", "model", "augment", "optimizer")}
-    decides |= {name: plain["training"][name] for name in ("batch_size", "loss", "label_smoothing")}
-    return hashlib.blake2b(json.dumps(decides, sort_keys=True).encode(), digest_size=8).hexdigest()
+    plain = config.model_dump(mode="json", exclude=_NO_MATTER)
+    return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()

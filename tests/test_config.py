@@ -84,3 +84,24 @@ def test_a_file_that_holds_no_configuration_is_said_so(tmp_path, content):
 def test_the_title_is_the_name_or_made_of_the_parts():
     assert RunConfig().title == "SimpleCNN on sketchbook"
     assert RunConfig(name=" two\nlines ").title == "two lines"
+
+
+def test_a_sweep_is_checked_at_birth():
+    from catfish_core.config import SweepConfig, parse_sweep
+
+    assert parse_sweep({}) == SweepConfig()
+    assert parse_sweep(json.loads(SweepConfig(seeds=3, divergence=None).model_dump_json())).divergence is None
+    faults = {
+        "must be lower than the final rate": {"init": 1.0, "final": 0.1},
+        "init: 0": {"init": 0},
+        "init: -0.1": {"init": -0.1},
+        "final: -1": {"final": -1},
+        "steps: 1": {"steps": 1},
+        "divergence: 1": {"divergence": 1},
+        "rate is not a field": {"rate": 1},
+    }
+    for says, data in faults.items():
+        with pytest.raises(ConfigError, match=says):
+            parse_sweep(data)
+    with pytest.raises(ConfigError, match="must be lower"):
+        parse_sweep({"init": 0.5, "final": 0.5})

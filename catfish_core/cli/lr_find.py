@@ -121,7 +121,7 @@ class Teller:
 
     def __init__(self, bar: Bar, *, quiet: bool) -> None:
         self.bar, self.quiet = bar, quiet
-        self.steps = 0
+        self.steps, self.listed = 0, False
 
     def __call__(self, event: Event) -> None:
         """Show `event`."""
@@ -157,6 +157,8 @@ class Teller:
             )
             yield f"Tried {event.lr:.2g} ({event.name}): {loss} after {event.steps} steps."
         elif isinstance(event, Advised) and event.rate is not None:
-            for name, rate in event.suggestions.items():
-                yield f"  {name:<9} {'–' if rate is None else f'{rate:.2g}'}"
+            if not self.listed:  # a second advice has the same suggestions
+                for name, rate in event.suggestions.items():
+                    yield f"  {name:<9} {'–' if rate is None else f'{rate:.2g}'}"
+            self.listed = True
             yield event.reason

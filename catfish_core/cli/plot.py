@@ -79,7 +79,7 @@ def _axes(pen: _Pen, plane: _Plane) -> None:
         pen.line(LEFT, plane.y(loss), RIGHT, plane.y(loss), GRID)
         pen.text(LEFT - 8, plane.y(loss), f"{loss:.2f}", PALE, 14, "rm")
     pen.text((LEFT + RIGHT) / 2, BOTTOM + 34, "learning rate (the head's)", INK, 15, "ma")
-    pen.text(LEFT - 8, TOP - 22, "loss", INK, 15, "ra")
+    pen.text(LEFT - 8, TOP - 30, "loss", INK, 15, "ra")
 
 
 def _decades(plane: _Plane) -> list[float]:
@@ -110,7 +110,8 @@ class _Pen:
     def curve(self, points: Sequence[tuple[float, float]], color: str, width: int) -> None:
         """A line through `points`; those that are no numbers are left out."""
         known = [(x * FINER, y * FINER) for x, y in points if math.isfinite(x) and math.isfinite(y)]
-        self.on.line(known, color, width * FINER, joint="curve")
+        if len(known) > 1:
+            self.on.line(known, color, width * FINER, joint="curve")
 
     def box(self, x0: float, y0: float, x1: float, y1: float, color: str) -> None:
         """A filled rectangle."""

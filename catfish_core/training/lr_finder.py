@@ -20,6 +20,7 @@ from catfish_core.events import ProbeEnd, SweepPoint
 Floats = Sequence[float]
 STEP = 15  # points between the two slopes that `slide` compares
 LEFT = 0.1  # part of the whole fall after which the loss counts as falling
+FEWEST = 5  # points from which a rate can be read
 CHANCE = 8  # times the noise that a fall must exceed
 APART = 1.5  # factor between two rates that are worth trying both
 RISEN = 0.25  # part of the whole fall that the loss must give back to count as diverging
@@ -216,10 +217,11 @@ def advise(lrs: Floats, losses: Floats) -> Advice:
     They are read from the part that says something: without the first tenth, in which the mean is of few losses,
     and up to where the loss diverges. No suggestion is made where the fall does not stand out of the noise.
     """
+    measured = len(losses)
     lrs, losses = finite(lrs, losses)
     start = len(lrs) // 10
-    if not fell(losses[start:]):
-        return Advice(dict.fromkeys(SUGGESTIONS), None, None, _why_none(losses))
+    if len(losses) < FEWEST or not fell(losses[start:]):
+        return Advice(dict.fromkeys(SUGGESTIONS), None, None, _why_none(losses, measured))
     lrs, losses = lrs[start:], losses[start:]
     edge = phases(lrs, losses).diverges_from
     end = len(lrs) if edge is None else lrs.index(edge)
@@ -249,11 +251,16 @@ def fell(losses: Floats) -> bool:
     return losses[0] - losses[low] > CHANCE * median(bends or [0.0]) / 0.6745
 
 
-def _why_none(losses: Floats) -> str:
-    if not losses:
+def _why_none(losses: Floats, measured: int) -> str:
+    if measured and not losses:
         return "The loss was not a number from the first step on: try a lower first rate, or look at the photos."
-    if len(losses) < 3:
-        return "There are too few points to read a rate from: let the sweep make more steps."
+    if len(losses) < FEWEST:
+        stopped = len(losses) < measured
+        return (
+            "The loss soon stopped being a number: try a lower first rate."
+            if stopped
+            else "There are too few points to read a rate from: let the sweep make more steps."
+        )
     if fell(losses[::-1]):
         return "The loss only rose: try a lower first rate."
     return "The loss never fell: try a higher final rate."
