@@ -144,7 +144,13 @@ def _meaning(sweep: Sweep, config: RunConfig, found: Findings, at: float, active
     left, right = st.columns([3, 2], gap="small")
     with left, st.container(border=True, gap="small", height="stretch", key="sweep_meaning"):
         _words(told, at)
-        if st.button(f"Use {rate(at)}", key="sweep_use", type="primary", icon=":material/check:"):
+        bad = told.zone == "diverging"
+        if st.button(
+            f"Use {rate(at)}{' all the same' if bad else ''}",
+            key="sweep_use",
+            type="secondary" if bad else "primary",
+            icon=":material/check:",
+        ):
             use(config, at, same)
         st.caption(
             "Puts this rate into the Train form."
@@ -152,7 +158,7 @@ def _meaning(sweep: Sweep, config: RunConfig, found: Findings, at: float, active
             else "The Train form has other settings by now: this fills it with those of this sweep, and the rate."
         )
     with right, st.container(border=True, gap="xsmall", height="stretch", key="sweep_valley"):
-        _valley(sweep, config.optimizer, found, at)
+        _valley(sweep, config.optimizer, found, at, active)
 
 
 def _words(told: Meaning, at: float) -> None:
@@ -161,12 +167,14 @@ def _words(told: Meaning, at: float) -> None:
     st.markdown(f"**{told.title}.** {plain(told.text)}")
 
 
-def _valley(sweep: Sweep, optimizer: OptimizerConfig, found: Findings, at: float) -> None:
+def _valley(sweep: Sweep, optimizer: OptimizerConfig, found: Findings, at: float, active: bool) -> None:
     edge, adaptive = found.phases.diverges_from, optimizer.name != "sgd"
     st.markdown("##### A ball in a valley")
     if edge is None:
         st.container(height=VALLEY, border=False).caption(
             "Once the sweep has seen where the loss explodes, this shows how far steps of this size would carry."
+            if active
+            else "The sweep has not seen where the loss explodes, so it cannot be said how far a step would carry."
         )
         return
     chart(

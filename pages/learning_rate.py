@@ -67,7 +67,7 @@ with st.container(border=True, gap="small", key="sweep_ask"):
             st.markdown(f"**What is swept:** {settings.tagline(ws, config)}, {settings.stepping(config)}.")
         st.page_link(places.TRAIN, label="Change it", icon=":material/tune:")
         pressed = st.button(
-            "Sweep",
+            "Start the sweep",
             key="sweep_start",
             type="primary",
             icon=":material/troubleshoot:",
@@ -84,7 +84,7 @@ with guard.page_guard():
         sweep = sweeps.find(ws, id)
         swept = sweep.config()
         of_it = [each for each in found if each.key == sweeps.key(swept)]
-        st.header("What the sweep found", anchor=False)
+        st.header("The sweep", anchor=False)
         st.caption(settings.tagline(ws, swept) + f", {settings.stepping(swept)}")
         sweep_live.show(sweep, swept, [each for each in of_it if each.sweep.id != id], same=sweeps.key(swept) == key)
 
