@@ -178,7 +178,8 @@ def valley(at: float, edge: float, adaptive: bool) -> Figure:
     about the same length whatever the slope: x ← x − 2·at/edge · sign(x).
     """
     ground = [WALL * n / 50 for n in range(-50, 51)]
-    xs = path(at / edge, adaptive)
+    out = WALL + 0.3  # beyond the picture, however far it flew
+    xs = [max(-out, min(out, x)) for x in path(at / edge, adaptive)]
     floor = _plain(ground, [x * x for x in ground], QUIET, 2)
     ball = _plain(xs, [x * x for x in xs], CAT, 1.5) | {
         "mode": "lines+markers",

@@ -62,9 +62,10 @@ def fill(values: SweepConfig) -> None:
 
 
 def show() -> None:
-    """The questions, folded away: the usual answers suit most networks."""
+    """The questions, folded away, and again when another sweep is shown: the usual answers suit most networks."""
     smoothing = (st.session_state["sweep_form_smoothing"],)
-    with st.expander("Range, steps and more", icon=":material/tune:"):
+    shown = st.query_params.get("sweep", "")
+    with st.expander("Range, steps and more", icon=":material/tune:", key=f"sweep_form_fold_{shown}"):
         ask(COMMON, WORDS, smoothing, columns=3)
         st.markdown("##### More")
         ask(MORE, WORDS, smoothing)

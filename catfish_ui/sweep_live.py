@@ -57,7 +57,7 @@ def _panel(sweep: Sweep, now: Status, progress: SweepProgress) -> None:
     headline, sentence, detail = f"{word.icon} {word.text.capitalize()}", told, ""
     if advice is not None:
         headline = f"Take {rate(advice.rate)}" if advice.rate is not None else "No rate to recommend"
-        sentence, detail = plain(advice.reason[:1].upper() + advice.reason[1:]), told
+        sentence, detail = plain(sweep_reading.upper(advice.reason)), told
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(gap="xxsmall", key="sweep_status"):
             st.subheader(headline, anchor=False)

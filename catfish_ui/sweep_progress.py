@@ -13,6 +13,7 @@ from catfish_core.training import lr_finder
 from catfish_core.training.lr_finder import Advice, Curve, Phases
 
 Points = tuple[list[float], list[float]]  # rates and losses
+FALLEN = 0.95  # a growing curve says something once it is below this part of its start
 SILENT = Advice({}, None, None, "")
 
 
@@ -39,10 +40,15 @@ class Findings:
         return loss if math.isfinite(loss) else None
 
     @property
+    def start(self) -> float:
+        """The smoothed loss where the curve begins to tell something; nan of an empty curve."""
+        return next(iter(lr_finder.settled(self.curve.lrs, self.curve.smoothed)[1]), math.nan)
+
+    @property
     def lowest(self) -> tuple[float, float] | None:
         """The rate and the smoothed loss of the lowest point; None of an empty curve."""
-        points = [(loss, lr) for lr, loss in zip(self.curve.lrs, self.curve.smoothed, strict=True)]
-        loss, lr = min((point for point in points if math.isfinite(point[0])), default=(math.nan, math.nan))
+        lrs, losses = lr_finder.settled(self.curve.lrs, self.curve.smoothed)
+        loss, lr = min(zip(losses, lrs, strict=True), default=(math.nan, math.nan))
         return None if math.isnan(loss) else (lr, loss)
 
 
@@ -112,15 +118,15 @@ class SweepProgress:
         )
 
     def _read(self, curve: Curve) -> tuple[Phases, Advice]:
-        """What the curve says; while it is growing, nothing until its fall stands out of the noise."""
-        told = self.advised
-        if told is None and not lr_finder.fell(lr_finder.finite(curve.lrs, curve.smoothed)[1]):
+        """What the curve says; while it is growing, nothing until it has fallen beyond doubt."""
+        told, readable = self.advised, lr_finder.settled(curve.lrs, curve.smoothed)
+        if told is None and not min(readable[1], default=0.0) < FALLEN * next(iter(readable[1]), 0.0):
             return Phases(None, None), SILENT
         advice = lr_finder.advise(curve.lrs, curve.smoothed)
         if told is not None:
             advice = Advice(told.suggestions, told.recommended, told.rate, told.reason)
         known = any(rate is not None for rate in advice.suggestions.values())
-        return lr_finder.phases(curve.lrs, curve.smoothed) if known else Phases(None, None), advice
+        return lr_finder.phases(*readable) if known else Phases(None, None), advice
 
 
 def _validation(through: Sequence[Sequence[SweepPoint]]) -> Points:

@@ -13,6 +13,7 @@ from catfish_ui.sweep_progress import Findings
 from catfish_ui.text import count, listed, percent
 
 NEAR = 5  # a rate closer to the explosion than this factor is warned of
+ROUNDED = 0.06  # rates this close are the same to two digits
 Zone = Literal["unknown", "too small", "learning", "edge", "diverging"]
 
 ABOUT = {
@@ -50,7 +51,9 @@ def zone(at: float, found: Findings) -> Zone:
 
 def meaning(at: float, found: Findings, optimizer: OptimizerConfig, active: bool = False) -> Meaning:
     """What training with the rate `at` would mean, as far as the sweep has seen."""
-    where = zone(at, found)
+    where, best = zone(at, found), found.advice.rate
+    if best is not None and where in ("too small", "edge") and math.isclose(at, best, rel_tol=ROUNDED):
+        return Meaning(where, "Recommended, though near a border", _bordering(found))
     if where == "too small":
         return Meaning(where, "Too small: it would crawl", _crawls(at, found))
     if where == "learning":
@@ -72,8 +75,8 @@ def _crawls(at: float, found: Findings) -> str:
 
 def _moved(at: float, found: Findings) -> str:
     """“The loss has gone from 0.71 to 0.69 by here.”"""
-    start, here = found.curve.smoothed[0], found.at(at)
-    return "" if here is None else f"The loss has gone from {start:.3g} to {here:.3g} by here."
+    here = found.at(at)
+    return "" if here is None else f"The loss has gone from {found.start:.3g} to {here:.3g} by here."
 
 
 def _learns(at: float, found: Findings) -> str:
@@ -84,6 +87,16 @@ def _learns(at: float, found: Findings) -> str:
     if edge / at < NEAR:
         return f"{text} But it explodes at {rate(edge)} already: a whole training may stumble this close to it."
     return f"{text} It explodes only at {rate(edge)}, {times(edge / at)} this rate: far enough away."
+
+
+def _bordering(found: Findings) -> str:
+    reason = found.advice.reason
+    return f"Here the curve alone says little: the borders of the phases are as rough as the curve. {upper(reason)}"
+
+
+def upper(sentence: str) -> str:
+    """`sentence` with a capital at its beginning."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _edge(found: Findings) -> str:

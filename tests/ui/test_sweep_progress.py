@@ -30,7 +30,7 @@ def test_the_curve_is_the_engines(sweeping):
     points = [event for event in events if isinstance(event, SweepPoint)]
     found = told(events).findings
     assert found.curve == lr_finder.curve(points, SweepConfig())
-    assert found.phases == lr_finder.phases(found.curve.lrs, found.curve.smoothed)
+    assert found.phases == lr_finder.phases(*lr_finder.settled(found.curve.lrs, found.curve.smoothed))
     assert found.advice == lr_finder.advise(found.curve.lrs, found.curve.smoothed)
     assert found.phases.too_small_until < found.advice.rate < found.phases.diverges_from
 

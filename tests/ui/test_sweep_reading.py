@@ -1,7 +1,7 @@
 import pytest
 
 from catfish_core.config import OptimizerConfig, SweepConfig
-from catfish_core.events import ProbeEnd, SweepPoint, SweepStarted
+from catfish_core.events import Advised, ProbeEnd, SweepPoint, SweepStarted
 from catfish_core.training import lr_finder
 from catfish_ui import sweep_reading
 from catfish_ui.sweep_progress import SweepProgress
@@ -121,3 +121,9 @@ def test_the_trial_with_the_lowest_validation_loss_is_the_best():
 def test_trials_that_all_exploded_are_told():
     assert sweep_reading.best_probe([]) is None
     assert "all of these rates are too big" in sweep_reading.probed([probe("valley", 1, None, None, None)])
+
+
+def test_a_recommended_rate_is_never_called_too_small(sweeping):
+    advice = Advised(recommended="slide", rate=2e-5, reason="slide did best.", suggestions={"slide": 2e-5})
+    said = meaning(2e-5, read([*sweeping(), advice]), ADAM)
+    assert said.title.startswith("Recommended") and "Slide did best." in said.text
