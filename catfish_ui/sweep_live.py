@@ -91,8 +91,9 @@ def _curve(
 ) -> float:
     """The curve with its line; the rate the line is at."""
     settings = progress.settings
-    start = st.session_state.get(f"sweep_rate_{sweep.id}") or found.advice.rate or config.optimizer.lr
-    low, high = settings.init, settings.final
+    low, high, kept = settings.init, settings.final, f"sweep_rate_{sweep.id}"
+    start = st.session_state.get(kept) or _short(found.advice.rate or config.optimizer.lr)
+    start = min(high, max(low, start))
     with st.container(border=True, gap="xsmall"):
         st.markdown("##### How the loss answers to bigger and bigger steps")
         st.caption(
@@ -102,12 +103,12 @@ def _curve(
         place = st.container(gap=None)
         earlier = sweep_table.compared(others)
         with place:
-            at = rate_line(
+            moved = rate_line(
                 sweep_charts.curve(found, settings, {name: _known(other) for name, other in earlier.items()}),
                 f"sweep_line_{sweep.id}",
-                rate=min(high, max(low, _short(start))),
+                rate=start,
                 span=(low, high),
-                zones=_zones(found, high),
+                zones=[(name, min(high, until)) for name, until in sweep_reading.zones(found)],
                 chips=[
                     (name.capitalize(), value, name == found.advice.recommended)
                     for name, value in found.advice.suggestions.items()
@@ -116,22 +117,13 @@ def _curve(
                 name="Loss over learning rate",
                 height=HEIGHT,
             )
-    if at != start:
-        st.session_state[f"sweep_rate_{sweep.id}"] = at
-    return at
+    if moved is not None:
+        st.session_state[kept] = moved  # the line stays there when somebody comes back
+    return moved or start
 
 
 def _known(other: Sweep) -> Curve:
     return cache.sweep_log(other).refresh().findings.curve
-
-
-def _zones(found: Findings, high: float) -> list[tuple[str, float]]:
-    """The phases and the rates they end at, for the line's own label."""
-    small, edge = found.phases.too_small_until, found.phases.diverges_from
-    if small is None:
-        return []
-    learning = ("learning", edge * 0.999 if edge is not None else found.curve.lrs[-1])
-    return [("too small", small), learning, *([("diverging", high)] if edge is not None else [])]
 
 
 def _short(value: float) -> float:

@@ -34,19 +34,23 @@ class Meaning:
     text: str
 
 
+def zones(found: Findings) -> list[tuple[Zone, float]]:
+    """The phases of the curve from left to right, each with the last rate that lies in it; none where it never fell.
+
+    The edge is what lies beyond the lowest loss and before the explosion.
+    """
+    phases, low = found.phases, found.lowest
+    if phases.too_small_until is None or low is None:
+        return []
+    parts: list[tuple[Zone, float]] = [("too small", phases.too_small_until), ("learning", low[0])]
+    if phases.diverges_from is None:
+        return [*parts, ("edge", found.curve.lrs[-1])]
+    return [*parts, ("edge", math.nextafter(phases.diverges_from, 0)), ("diverging", math.inf)]
+
+
 def zone(at: float, found: Findings) -> Zone:
-    """The phase of the curve in which the rate `at` lies; edge: beyond the lowest loss, before it explodes."""
-    phases, curve = found.phases, found.curve
-    if phases.too_small_until is None:
-        return "unknown"
-    if phases.diverges_from is not None and at >= phases.diverges_from:
-        return "diverging"
-    if curve.lrs and at > curve.lrs[-1] * 1.001:
-        return "unknown"
-    if at <= phases.too_small_until:
-        return "too small"
-    low = found.lowest
-    return "edge" if low is not None and at > low[0] else "learning"
+    """The phase of the curve in which the rate `at` lies."""
+    return next((name for name, until in zones(found) if at <= until), "unknown")
 
 
 def meaning(at: float, found: Findings, optimizer: OptimizerConfig, active: bool = False) -> Meaning:

@@ -10,6 +10,7 @@ import streamlit as st
 from catfish_core.sweeps import Sweep, SweepSummary
 from catfish_ui import places, sweep_status
 from catfish_ui.components import Column, Row, table
+from catfish_ui.settings import stepping
 from catfish_ui.text import ago, rate, shorten
 
 COMPARED = 2  # earlier sweeps on the curve unless others are chosen
@@ -21,11 +22,12 @@ def row(summary: SweepSummary, now: datetime) -> Row:
     """One sweep; a damaged one says what is wrong with it."""
     word, settings, advised = sweep_status.word(summary.status), summary.settings, summary.advised
     badge = {"text": "damaged", "tone": "red"} if summary.problem else {"text": word.text, "tone": word.color}
-    best = advised.rate if advised else None
+    best, config = advised.rate if advised else None, summary.config
+    note = f"{config.data.image_size} px, {stepping(config)}" if config else ""
     return Row(
         summary.sweep.id,
         [
-            {"text": shorten(summary.title, 60), "note": summary.problem, "link": True},
+            {"text": shorten(summary.title, 60), "note": summary.problem or note, "link": True},
             badge,
             f"{rate(settings.init)} to {rate(settings.final)}" if settings else "",
             f"{best:.2g}" if best is not None else "none" if advised else "",

@@ -66,8 +66,8 @@ def rate_line(
     chips: Sequence[tuple[str, float, bool]],
     name: str,
     height: int,
-) -> float:
-    """A figure over learning rates with a line at `rate` that a person can drag; the rate it is at now.
+) -> float | None:
+    """A figure over learning rates with a line at `rate` that a person can drag; where they have moved it, if so.
 
     The line stays within `span`. `zones` name the phases and where each ends, `chips` are buttons that move it:
     text, rate, and whether it is the best. Until somebody has moved it, it follows `rate`.
@@ -78,7 +78,7 @@ def rate_line(
         "chips": [{"text": text, "rate": at, "best": best} for text, at, best in chips],
     }  # fmt: skip
     moved = _SWEEP(key=key, data=data, on_rate_change=_nothing).get("rate")
-    return float(moved) if moved else rate
+    return float(moved) if moved else None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 // Loss over learning rate with a line to drag to any rate; the figure is drawn by plotly.js.
-// data: what a chart takes, and {rate, low, high, linear, zones: [{name, until}], chips: [{text, rate, best}]}
+// data: what a chart takes, and {rate, low, high, zones: [{name, until}], chips: [{text, rate, best}]}
 // The line is a slider: mouse, finger and arrow keys move it. Its rate is the component's state `rate`.
 const PAUSE = 120; // milliseconds between two rates told while it is dragged
 const BIT = 1.06, LEAP = 2; // factors of an arrow key and of a page key

@@ -111,7 +111,7 @@ def test_a_finished_sweep_recommends_with_its_reason(open_page, make):
     assert f"Take {advice.rate:.2g}" in said(app) and "validation loss is the lowest" in said(app)
     given = line(app)
     assert given["rate"] == float(f"{advice.rate:.2g}") and (given["low"], given["high"]) == (1e-6, 1.0)
-    assert [zone["name"] for zone in given["zones"]] == ["too small", "learning", "diverging"]
+    assert [zone["name"] for zone in given["zones"]] == ["too small", "learning", "edge", "diverging"]
     assert [chip["best"] for chip in given["chips"]].count(True) == 1
     assert "In the learning phase" in said(app) and "Tried out" in said(app)
 

@@ -11,7 +11,8 @@ def test_a_row_says_what_was_swept_and_found(workspace):
     with EventLog(sweep.events_path) as log:
         log.append(Advised(recommended="valley", rate=0.001234, reason="", suggestions={"valley": 0.001234}))
     cells = sweep_table.row(sweeps.summary(sweep), datetime.now()).cells
-    assert cells[0]["text"] == "<b>mine</b>" and cells[2:4] == ["1e-05 to 1", "0.0012"]
+    assert (cells[0]["text"], cells[0]["note"]) == ("<b>mine</b>", "64 px, Adam, 64 photos a step")
+    assert cells[2:4] == ["1e-05 to 1", "0.0012"]
 
 
 def test_a_damaged_sweep_says_so(workspace):
