@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: run test test-all lint types check bench clean help
+.PHONY: run test test-all lint types check bench bench-scale clean help
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -30,6 +30,9 @@ check: lint types test  ## all that must pass before a commit
 
 bench: $(VENV)/.installed  ## how fast the engine is, beside the course's loop and the bare limit (minutes; ARGS="--quick")
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-scale: $(VENV)/.installed  ## what 1,000, 10,000 and 100,000 photos cost (minutes; ARGS="--sizes 1000 10000")
+	$(BIN)/python -m benchmarks.scale $(ARGS)
 
 clean:  ## remove the virtual environment and all caches (never the workspace)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -13,7 +13,7 @@ from benchmarks import course, engine, limit
 from benchmarks.observe import Observed
 from benchmarks.photos import COURSE, untouched
 from benchmarks.rows import DATASET, Plan, Row
-from catfish_core import catalog
+from catfish_core import catalog, parts
 from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.data import library
 from catfish_core.models import build
@@ -56,7 +56,10 @@ class Bench:
         config = config or self.config
         torch.manual_seed(config.training.seed)
         classes = len(self.dataset.info.classes)
-        return build.build(config.model, classes, config.data.image_size, self.workspace).to(self.device)
+        network = build.build(config.model, classes, config.data.image_size, self.workspace)
+        arch = catalog.arch(config.model.arch)
+        build.freeze(network, arch, parts.shares(config.parts, arch, 0))
+        return network.to(self.device)
 
     def loader(self, split: str) -> course.Loader:
         """The course's batches of `split`."""

@@ -1,7 +1,7 @@
-"""The augmentation pipeline as data.  [no torch at import]
+"""The augmentation pipeline as data.  [no torch]
 
 Each step is a frozen, checked record with the parameters of the torchvision transform of the same name; the
-pages draw their widgets from the same fields. Only `build` and `preview` need torch: data/augmenting.py does the
+pages draw their widgets from the same fields. Only `build` and `preview` need OpenCV: data/augmenting.py does the
 work.
 """
 
@@ -16,9 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from catfish_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from catfish_core.data.augmenting import Pipeline
+    from catfish_core.data.augmenting import Photo, Pipeline
 
 MAX_SIDE = 2048  # px, of a photo between two steps: twenty frames in a row must not eat the memory
 Interpolation = Literal["nearest", "bilinear"]
@@ -244,7 +242,7 @@ def check(steps: Sequence[AnyStep], size: int) -> None:
 
 
 def build(steps: Sequence[AnyStep], size: int) -> Pipeline | None:
-    """The pipeline as a function of photos uint8 (B, 3, size, size) and a seed for each; None for no steps.
+    """The pipeline as a function of photos uint8 (B, size, size, 3) and a seed for each; None for no steps.
 
     Where a step changes the size, the end result is scaled back. Raises ConfigError for a step that cannot take
     what the steps before it leave.
@@ -260,11 +258,11 @@ def build(steps: Sequence[AnyStep], size: int) -> Pipeline | None:
     return Pipeline(steps, size)
 
 
-def preview(pixels: Tensor, steps: Sequence[AnyStep], seed: int, count: int = 9) -> list[Tensor]:
-    """`count` draws of the pipeline on one photo, uint8 (3, S, S): the same for the same seed."""
-    augment = build(steps, pixels.shape[-1])
+def preview(photo: Photo, steps: Sequence[AnyStep], seed: int, count: int = 9) -> list[Photo]:
+    """`count` draws of the pipeline on one photo, uint8 (S, S, 3): the same for the same seed."""
+    augment = build(steps, len(photo))
     if augment is None:
-        return [pixels] * count
+        return [photo] * count
     from catfish_core.data.augmenting import sample_seeds
 
-    return list(augment(pixels.expand(count, -1, -1, -1), sample_seeds(seed, range(count))))
+    return list(augment([photo] * count, sample_seeds(seed, range(count))))

@@ -42,7 +42,9 @@ class Prepared(Event):
 class Started(Event):
     """The first step is about to be made.
 
-    `compute` says in words which formats it is computed in, `note` in a sentence what is unusual about it.
+    `parts` are those of the network, first to head, each with its learning rate before any schedule, 0 where it is
+    frozen; `trained` of `parameters` numbers learn. `compute` says in words which formats it is computed in, `note`
+    in a sentence what is unusual about it.
     """
 
     classes: tuple[str, ...]
@@ -55,6 +57,16 @@ class Started(Event):
     dataset_version: str
     compute: str = ""
     note: str = ""
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unfrozen(Event):
+    """From `epoch` on more of the network is trained: `parts` with their rates and `trained` as in Started."""
+
+    epoch: int
+    parts: Mapping[str, float]
+    trained: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +135,8 @@ class Tested(Event):
 class SweepStarted(Event):
     """The first step of a learning-rate sweep is about to be made.
 
-    `rates` says by which factor of the swept rate each parameter group learns, by name; the last one is the
-    head's, whose factor is 1: the rate on the axis is its. `note` says in a sentence what is unusual.
+    `rates` says by which factor of the swept rate each part of the network that is trained learns; the last one is
+    the head, whose factor is 1: the rate on the axis is its. `note` says in a sentence what is unusual.
     """
 
     steps: int
@@ -224,6 +236,7 @@ _TYPES: dict[str, type[Event]] = {
         Preparing,
         Prepared,
         Started,
+        Unfrozen,
         MemorySaved,
         BatchEnd,
         EpochEnd,
@@ -245,11 +258,16 @@ _TYPES: dict[str, type[Event]] = {
 def to_json(event: Event) -> str:
     """`event` as one line of JSON with its type; non-finite floats as null."""
     plain = {"type": type(event).__name__, **dataclasses.asdict(event)}
-    return json.dumps({k: _finite(v) for k, v in plain.items()}, ensure_ascii=False)
+    return json.dumps(finite(plain), ensure_ascii=False, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def finite(data: Any) -> Any:
+    """Plain `data` with null for the numbers that JSON does not know."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {str(key): finite(value) for key, value in data.items()}
+    return [finite(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
 def from_json(line: str) -> Event | None:
@@ -280,7 +298,7 @@ class EventLog:
         with storage_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = open(path, "ab", buffering=0)  # noqa: SIM115 - lives as long as the log
-            if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            if not _ends_a_line(path):
                 self._file.write(b"\n")  # a line torn by an earlier crash must not swallow ours
 
     def append(self, event: Event) -> None:
@@ -297,6 +315,15 @@ class EventLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _ends_a_line(path: Path) -> bool:
+    """Whether `path` is empty or its last byte is a newline."""
+    with open(path, "rb") as file:
+        if not file.seek(0, 2):
+            return True
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
 
 
 def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:

@@ -28,12 +28,12 @@ def spawn(module: str, *arguments: str, log: Path, environment: Mapping[str, str
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **(environment or {}), "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **(environment or {}), "PYTHONPATH": python_path(), "PYTHONUNBUFFERED": "1"},
             )
     threading.Thread(target=child.wait, name="reap", daemon=True).start()  # or it would stay behind as a zombie
     return child.pid
 
 
-def _python_path() -> str:
+def python_path() -> str:
     """The project first, so that the module is found from whichever folder the app was started in."""
     return os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))

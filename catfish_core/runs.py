@@ -94,7 +94,7 @@ def listing(workspace: Workspace) -> list[Summary]:
 
 def summary(run: Run) -> Summary:
     """How `run` stands."""
-    recent = events.tail(run.events_path)
+    recent = _recent(run)
     try:
         config, problem = run.config(), ""
     except CatfishError as error:
@@ -112,3 +112,12 @@ def summary(run: Run) -> Summary:
         test_accuracy=tested[-1] if tested else None,
         problem=problem,
     )
+
+
+def _recent(run: Run) -> list[Event]:
+    """The last events, with an epoch's end among them if there is one: 100,000 photos make epochs of many lines."""
+    for size in (2**16, 2**19, 2**22):
+        found = events.tail(run.events_path, size)
+        if any(isinstance(event, (events.EpochEnd, events.Completed)) for event in found):
+            break
+    return found

@@ -65,6 +65,11 @@ class Workspace:
         return self.root / "cache" / "features"
 
     @property
+    def estimates(self) -> Path:
+        """How long runs would take here; may be deleted at any time."""
+        return self.root / "cache" / "estimates"
+
+    @property
     def serving(self) -> Path:
         """The address and log of the inference service."""
         return self.root / "serving"

@@ -35,11 +35,16 @@ def mistakes(report: dict[str, Any], limit: int = WRONG) -> list[Mistake]:
     """The wrong answers of a report, the surest first."""
     classes = report["classes"]
     found = [
-        Mistake(i, p["name"], _name(classes, p["label"]), _name(classes, p["predicted"]), max(p["probabilities"]))
+        Mistake(i, p["name"], _name(classes, p["label"]), _name(classes, p["predicted"]), _sure(p["probabilities"]))
         for i, p in enumerate(report["predictions"])
         if p["label"] != p["predicted"]
     ]
     return sorted(found, key=lambda m: m.sure, reverse=True)[:limit]
+
+
+def _sure(probabilities: Sequence[float | None]) -> float:
+    """The highest of them; 0 where the network's numbers were none."""
+    return max((p for p in probabilities if p is not None), default=0.0)
 
 
 def _name(classes: Sequence[str], label: int | str) -> str:

@@ -27,8 +27,11 @@ class Photo:
 
 def spread(split: Split, classes: int, wanted: int, turn: int = 0) -> list[int]:
     """`wanted` places in `split`, the classes taking turns, each class evenly through; `turn` gives others."""
-    by_class = [[i for i, label in enumerate(split.labels) if label == c] for c in range(min(classes, wanted))]
-    by_class = [places for places in by_class if places]
+    places_of: list[list[int]] = [[] for _ in range(min(classes, wanted))]
+    for i, label in enumerate(split.labels):
+        if label < len(places_of):
+            places_of[label].append(i)
+    by_class = [places for places in places_of if places]
     chosen: list[int] = []
     for n in range(wanted):
         if not by_class:

@@ -23,6 +23,7 @@ LIGHT = [
     "catfish_core.data.sketchbook",
     "catfish_core.data.splits",
     "catfish_core.errors",
+    "catfish_core.estimate",
     "catfish_core.events",
     "catfish_core.jobs.directory",
     "catfish_core.jobs.launcher",

@@ -9,7 +9,7 @@ from filelock import FileLock
 from catfish_core import runs
 from catfish_core.config import RunConfig
 from catfish_core.errors import RunError
-from catfish_core.events import Completed, EpochEnd, EventLog, Failed, Preparing, Stopped, Tested
+from catfish_core.events import BatchEnd, Completed, EpochEnd, EventLog, Failed, Preparing, Stopped, Tested
 
 
 def say(run, *events):
@@ -130,6 +130,14 @@ def test_a_living_run_cannot_be_deleted_a_dead_one_can(workspace):
         runs.delete(run)
     runs.delete(run)
     assert not run.path.exists() and runs.listing(workspace) == []
+
+
+def test_the_best_is_known_in_the_middle_of_an_epoch_of_thousands_of_batches(workspace):
+    run = runs.create(workspace, RunConfig())
+    say(run, epoch_end(accuracy=0.625))
+    say(run, *(BatchEnd(epoch=1, batch=n, step=n, loss=1.0, lr=0.1, images_per_second=1.0) for n in range(1500)))
+    assert run.events_path.stat().st_size > 2**17
+    assert runs.summary(run).best_val_accuracy == 0.625
 
 
 def test_notes_are_kept(workspace):

@@ -13,12 +13,19 @@ from catfish_core.analysis import metrics
 from catfish_core.analysis.metrics import ClassScore
 from catfish_core.data.loader import Batches
 from catfish_core.errors import DatasetError
+from catfish_core.events import finite
 from catfish_core.models.build import split_outputs
+
+MANY = 100  # classes
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of one photo: its name, true class, most probable class, and all probabilities."""
+    """What was said of one photo: its name, true class, most probable class, and all probabilities.
+
+    Of more than MANY classes only the highest probability, that of `predicted`: the report of thousands of photos
+    in a thousand classes would have gigabytes.
+    """
 
     name: str
     label: int
@@ -41,8 +48,8 @@ class Report:
     predictions: tuple[Answer, ...]
 
     def to_json(self) -> str:
-        """The report as report.json holds it."""
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        """The report as report.json holds it; null for what is not a number, as networks that overflow say it."""
+        return json.dumps(finite(asdict(self)), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def evaluate(
@@ -68,9 +75,10 @@ def evaluate(
     right = sum(said == label for said, label in zip(predicted, labels, strict=True))
     table = metrics.confusion(labels, predicted, len(classes))
     low, high = metrics.wilson(right, len(labels))
+    told = probabilities if len(classes) <= MANY else probabilities.amax(1, keepdim=True)
     answers = tuple(
         Answer(name, label, said, tuple(round(p, 6) for p in row))
-        for name, label, said, row in zip(names, labels, predicted, probabilities.tolist(), strict=True)
+        for name, label, said, row in zip(names, labels, predicted, told.tolist(), strict=True)
     )
     accuracy = right / len(labels)
     per_class = metrics.per_class(table, classes)

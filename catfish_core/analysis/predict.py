@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from catfish_core.analysis import gradcam
-from catfish_core.data.loader import as_tensor, normalised
+from catfish_core.data.loader import normalised
 from catfish_core.data.photos import resized
 from catfish_core.errors import ModelError
 from catfish_core.models.build import split_outputs
@@ -82,7 +82,7 @@ def look(
 def _batch(saved: Saved, images: Sequence[Image.Image]) -> Tensor:
     size = saved.image_size
     squares = [im if im.size == (size, size) else resized(im, size, saved.resize) for im in images]
-    pixels = torch.stack([as_tensor(square) for square in squares])
+    pixels = np.stack([np.asarray(square) for square in squares])
     return normalised(pixels, saved.mean, saved.std).to(saved.device)
 
 

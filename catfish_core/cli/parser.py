@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import catfish_core
-from catfish_core.catalog import ARCHITECTURES
+from catfish_core.catalog import ARCHITECTURES, Preset
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -31,6 +32,7 @@ TRAIN = """\
 examples:
   python -m catfish_core train --dataset sketchbook --arch simple_net
   python -m catfish_core train --dataset cats-vs-fish --arch efficientnet_lite0 --pretrained --frozen
+  python -m catfish_core train --dataset cats-vs-fish --arch efficientnet_lite0 --pretrained --parts course
   python -m catfish_core train --dataset ./photos --arch resnet18 --epochs 30 --augment
   python -m catfish_core train config.json --set optimizer.lr=0.0003 --set schedule.kind=cosine
 
@@ -130,7 +132,15 @@ def _configured(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--pretrained", action="store_true", help="start from what the network learned on ImageNet, with a new head"
     )
-    train.add_argument("--frozen", action="store_true", help="train the new head only; goes with --pretrained")
+    train.add_argument(
+        "--parts", metavar="PRESET", choices=get_args(Preset),
+        help="what of it is trained (default: everything). With --pretrained also head_only; course: the last three "
+        "parts, each at a third of the rate of the next; gradual: the head first, then one part more every two "
+        "epochs (parts.every) at half the rate. own: what --set 'parts.rates={\"fc\": 1, \"layer4\": 0.1}' says",
+    )  # fmt: skip
+    train.add_argument(
+        "--frozen", dest="parts", action="store_const", const="head_only", help="the same as --parts head_only"
+    )
     train.add_argument(
         "--image-size", type=int, metavar="N",
         help="side of the photos in pixels (default: 64 for the course's two networks, 128 for the others)",

@@ -120,10 +120,11 @@ def evaluate(asked: Namespace) -> int:
 
 
 def _tell(id: str, report: dict[str, Any]) -> None:
+    loss = "–" if report["loss"] is None else f"{report['loss']:.4f}"
     say(f"Run {id}")
     say(
         f"Test: {percent(report['accuracy'])} of {report['samples']:,} photos right "
-        f"(95 % interval: {percent(report['low'])} to {percent(report['high'])}), loss {report['loss']:.4f}."
+        f"(95 % interval: {percent(report['low'])} to {percent(report['high'])}), loss {loss}."
     )
     say()
     rows = [(c["name"], percent(c["precision"]), percent(c["recall"]), c["support"]) for c in report["per_class"]]

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from catfish_core.errors import CatfishError
+from catfish_core.events import finite
 
 BAR = 24  # characters
 REFRESH = 0.08  # seconds
@@ -46,15 +47,6 @@ def complain(text: str) -> None:
 def say_json(data: Any) -> None:
     """`data` as one line of JSON, in ASCII: whatever reads it needs to agree on nothing."""
     print(json.dumps(finite(data), allow_nan=False), flush=True)
-
-
-def finite(data: Any) -> Any:
-    """`data` with null for numbers that JSON does not know."""
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if isinstance(data, dict):
-        return {str(key): finite(value) for key, value in data.items()}
-    return [finite(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
 def percent(part: float | None) -> str:

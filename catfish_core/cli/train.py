@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from catfish_core.events import (
     Preparing,
     Started,
     Stopped,
+    Unfrozen,
 )
 from catfish_core.events import Tested as TestResult  # pytest takes a class called Test… for tests
 from catfish_core.jobs.directory import Job
@@ -40,7 +41,7 @@ FIELDS = {  # option → field of the configuration
     "image_size": "data.image_size",
     "arch": "model.arch",
     "pretrained": "model.pretrained",
-    "frozen": "model.frozen",
+    "parts": "parts.preset",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",
     "seed": "training.seed",
@@ -144,6 +145,11 @@ def result(run: Run, ended: Event) -> dict[str, Any]:
     return {**data, "error": f"{ended.what} {ended.hint}".strip()} if isinstance(ended, Failed) else data
 
 
+def trained(parts: Mapping[str, float]) -> str:
+    """The parts that are trained with their rates, from the head backwards."""
+    return ", ".join(f"{name} at {rate:.3g}" for name, rate in reversed(list(parts.items())) if rate)
+
+
 class Teller:
     """Tells a person what a run does: a bar that moves, a line for every epoch, a sentence for what matters."""
 
@@ -174,8 +180,12 @@ class Teller:
             yield f"{len(event.classes)} classes; photos: {counts}."
             how = f"{event.device} ({event.compute})" if event.compute else event.device
             yield f"{event.trained:,} of {event.parameters:,} weights to train, on {how}."
+            if 0 in event.parts.values():
+                yield f"Trained: {trained(event.parts)}; the rest is frozen."
             if event.note:
                 yield event.note
+        elif isinstance(event, Unfrozen):
+            yield f"From epoch {event.epoch + 1} on it trains {event.trained:,} weights: {trained(event.parts)}."
         elif isinstance(event, MemorySaved):
             yield f"Memory ran out: batches are computed in {event.micro_batch:,} photos, to the same steps."
         elif isinstance(event, EpochEnd):

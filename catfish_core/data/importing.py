@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,6 +20,7 @@ from catfish_core.events import Preparing
 
 NOTES = frozenset({".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html", ".pdf", ".db",
                    ".ini", ".py", ".ipynb", ".log", ".npy", ".pkl"})  # fmt: skip
+TELL = 0.5  # seconds between two words on how far it is, at most
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def _store(
     with storage_faults(folder):
         (folder / "photos").mkdir()
     taken: dict[int, _Taken] = {}
+    told = time.monotonic()
 
     def work(numbered: tuple[int, Place]) -> _Taken | Problem:
         return _take(entries[numbered[1].index], numbered[0], folder / "photos")
@@ -120,7 +123,8 @@ def _store(
                 problems.append(outcome)
             else:
                 taken[places[n].index] = outcome
-            if n % max(1, len(places) // 100) == 0:
+            if n % max(1, len(places) // 100) == 0 or time.monotonic() - told > TELL:
+                told = time.monotonic()
                 yield Preparing(what="Reading the photos", done=n + 1, total=len(places), unit="photos")
     yield Preparing(what="Reading the photos", done=len(places), total=len(places), unit="photos")
     return taken

@@ -1,25 +1,32 @@
-"""Photos as tensors: read from the cache, shuffled by seed, augmented, made ready meanwhile."""
+"""Photos as tensors: read from the cache, shuffled by seed, augmented, made ready while the network computes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from catfish_core.data import photos
 from catfish_core.data.augmenting import sample_seeds
 
-Augment = Callable[[Tensor, NDArray[np.uint64]], Tensor]  # photos and a seed for each
-Cached = Callable[[Sequence[int]], NDArray[np.uint8]]
+Photos = NDArray[np.uint8]  # (n, size, size, 3)
+Normal = NDArray[np.float32]
+Indices = NDArray[np.int64]
+Augment = Callable[[Photos, NDArray[np.uint64]], Photos]  # photos and a seed for each
+Cached = Callable[[Indices], Photos]
+Share = Callable[[Tensor], Tensor]
+cv2.setNumThreads(1)  # photos are made ready beside a network that computes on every core
+KEPT = 256 * 2**20  # bytes of normalised photos up to which a split stays in memory
 
 
 class Pictures:
@@ -45,11 +52,11 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, indices: Sequence[int]) -> Tensor:
-        """The photos at `indices`, uint8 (n, 3, size, size); raises PhotoError for one that cannot be decoded."""
-        return torch.from_numpy((self.cached or self._decode)(indices)).permute(0, 3, 1, 2).contiguous()
+    def read(self, indices: Indices) -> Photos:
+        """The photos at `indices`, uint8 (n, size, size, 3); raises PhotoError for one that cannot be decoded."""
+        return (self.cached or self._decode)(indices)
 
-    def _decode(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def _decode(self, indices: Indices) -> Photos:
         pixels = np.empty((len(indices), self.size, self.size, 3), dtype=np.uint8)
 
         def one(place: int) -> None:
@@ -62,15 +69,54 @@ class Pictures:
         return pixels
 
 
-def as_tensor(image: Image.Image) -> Tensor:
-    """An RGB picture as uint8 (3, H, W)."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+class Normalise:
+    """uint8 photos (n, S, S, 3) to float32 of the same shape: brought to 0..1, then by `mean` and `std` per channel.
+
+    A look into a table of 256 values a channel, which needs no thread of torch's.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        middle, spread = (np.float32(255) * np.array(statistics, dtype=np.float32) for statistics in (mean, std))
+        levels = np.arange(256, dtype=np.float32)[:, None]
+        self._table = ((levels - middle) * (np.float32(1) / spread)).reshape(256, 1, 3)
+
+    def __call__(self, pixels: Photos) -> Normal:
+        """The photos as a network wants them, but for the order in memory."""
+        if not len(pixels):
+            return np.empty(pixels.shape, dtype=np.float32)
+        rows = pixels.reshape(-1, pixels.shape[2], 3)  # (n·S, S, 3): one picture to OpenCV
+        normal: Normal = cv2.LUT(rows, self._table).reshape(pixels.shape)  # type: ignore[assignment]
+        return normal
 
 
-def normalised(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 (…, 3, H, W) as float32, brought to 0..1, then by `mean` and `std` per channel."""
-    middle, spread = (255 * torch.tensor(statistics).view(3, 1, 1) for statistics in (mean, std))
-    return pixels.to(torch.float32).sub_(middle).mul_(1 / spread)
+def normalised(pixels: Photos, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """uint8 photos (n, S, S, 3) as float32 (n, 3, S, S), contiguous."""
+    return torch.from_numpy(_planes(Normalise(mean, std)(pixels)))
+
+
+def _planes(photos: Normal) -> Normal:
+    """(n, S, S, 3) to (n, 3, S, S), a colour after the other in memory."""
+    return np.ascontiguousarray(photos.transpose(0, 3, 1, 2))
+
+
+class Kept:
+    """A function of some of `count` photos, each asked for once where all values fit into KEPT bytes of memory."""
+
+    def __init__(self, make: Callable[[Indices], Normal], count: int) -> None:
+        self._make = make
+        self._there = np.zeros(count, dtype=bool)
+        self._rows: Normal | None = None
+
+    def __call__(self, indices: Indices) -> Normal:
+        """The values at `indices`, a copy."""
+        if self._rows is not None and self._there[indices].all():
+            return self._rows.take(indices, 0)
+        made = self._make(indices)
+        if made[:1].nbytes * len(self._there) <= KEPT:
+            if self._rows is None:
+                self._rows = np.empty((len(self._there), *made.shape[1:]), dtype=made.dtype)
+            self._rows[indices], self._there[indices] = made, True
+        return made
 
 
 def mixed(*numbers: int) -> int:
@@ -85,7 +131,11 @@ class Batches:
     With a `seed` every epoch has an order of its own, the same each time; without one the order is as given.
     `augment` changes each sample as a seed of its own says, which depends on seed, epoch and sample alone,
     so neither order nor batch size changes a draw. A lone last sample joins the batch before it, because
-    BatchNorm cannot learn from one. The next batch is decoded while the current one is at work.
+    BatchNorm cannot learn from one. While a batch is at work the next `ahead` are made ready, each by a thread that
+    asks nothing of torch: its own threads are the network's. `channels_last` is the images' order in memory.
+
+    Of several processes each says with `share` which samples of a batch are its own: images are those, labels
+    still those of the whole batch, whose size decides how much a share weighs.
     """
 
     def __init__(
@@ -98,14 +148,19 @@ class Batches:
         *,
         augment: Augment | None = None,
         seed: int | None = None,
+        channels_last: bool = False,
+        ahead: int = 1,
+        share: Share | None = None,
     ) -> None:
         if len(pictures) != len(labels):
             raise ValueError(f"{len(pictures)} pictures need as many labels, got {len(labels)}")
         self.pictures = pictures
         self.labels = torch.tensor(list(labels), dtype=torch.int64)
         self.batch_size = batch_size
-        self.mean, self.std = tuple(mean), tuple(std)
-        self.augment, self.seed = augment, seed
+        self.augment, self.seed, self.share = augment, seed, share or (lambda batch: batch)
+        self.channels_last, self.ahead = channels_last, ahead
+        self._normalise = Normalise(mean, std)
+        self._plain = Kept(lambda piece: self._laid_out(self.pictures.read(piece)), len(pictures))
 
     @property
     def samples(self) -> int:
@@ -122,30 +177,38 @@ class Batches:
     def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `n`, counted from 0; raises PhotoError for a photo that no longer decodes."""
         pieces = self.pieces(n)
-        pool = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        ours = [self.share(piece) for piece in pieces]
+        pool = ThreadPoolExecutor(self.ahead, thread_name_prefix="decode")
+        coming: deque[Future[Tensor]] = deque()
         try:
-            coming = [pool.submit(self.pictures.read, pieces[0])] if pieces else []
             for k, piece in enumerate(pieces):
-                pixels = coming.pop().result()
-                if k + 1 < len(pieces):
-                    coming.append(pool.submit(self.pictures.read, pieces[k + 1]))
-                yield self._finished(pixels, piece, n), self.labels[piece]
+                for later in ours[k + len(coming) : k + 1 + self.ahead]:
+                    coming.append(pool.submit(self._images, later, n))
+                yield coming.popleft().result(), self.labels[piece]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def pieces(self, n: int) -> list[list[int]]:
-        """The indices of each batch of epoch `n`."""
+    def pieces(self, n: int) -> list[Tensor]:
+        """The indices of each batch of epoch `n`, int64 (B,)."""
         if self.seed is None:
-            order = list(range(self.samples))
+            order = torch.arange(self.samples)
         else:
-            source = torch.Generator().manual_seed(mixed(self.seed, n))
-            order = torch.randperm(self.samples, generator=source).tolist()
+            order = torch.randperm(self.samples, generator=torch.Generator().manual_seed(mixed(self.seed, n)))
         starts = [k * self.batch_size for k in range(len(self))]
-        ends = [*starts[1:], self.samples][: len(starts)]
-        return [order[a:b] for a, b in zip(starts, ends, strict=True)]
+        return [order[a:b] for a, b in zip(starts, [*starts[1:], self.samples], strict=False)]
 
-    def _finished(self, pixels: Tensor, piece: Sequence[int], n: int) -> Tensor:
-        """Augmented and normalised."""
-        if self.augment is not None:
-            pixels = self.augment(pixels, sample_seeds(mixed(self.seed or 0, n), piece))
-        return normalised(pixels, self.mean, self.std)
+    def _images(self, piece: Tensor, n: int) -> Tensor:
+        """The photos of `piece` in epoch `n`, augmented and normalised."""
+        indices = piece.numpy()
+        if self.augment is None:
+            images = self._plain(indices)
+        else:
+            seeds = sample_seeds(mixed(self.seed or 0, n), indices)
+            images = self._laid_out(self.augment(self.pictures.read(indices), seeds))
+        ready = torch.from_numpy(images)
+        return ready.permute(0, 3, 1, 2) if self.channels_last else ready
+
+    def _laid_out(self, pixels: Photos) -> Normal:
+        """Normalised, in the order in memory that is wanted."""
+        normal = self._normalise(pixels)
+        return normal if self.channels_last else _planes(normal)

@@ -127,7 +127,7 @@ def prepare(ws: Workspace, dataset: Dataset, size: int, mode: Mode) -> Generator
     does not match its checksum is made again. Raises PhotoError for a photo that is gone or no longer decodes,
     StorageError when the disk is full or the budget too small: nothing is left behind then.
     """
-    key = f"{dataset.info.version}-{size}-{mode}-{FORMAT}"
+    key = _key(dataset.info.version, size, mode)
     place = _Place(ws.pixels / key, size, sum(len(split.labels) for split in dataset.splits.values()))
     lock = _lock(ws, key)
     try:
@@ -141,6 +141,15 @@ def prepare(ws: Workspace, dataset: Dataset, size: int, mode: Mode) -> Generator
         return Pixels(place.data, size, _rows(dataset), _lease(ws, key))
     finally:
         lock.release()
+
+
+def is_ready(ws: Workspace, version: str, size: int, mode: Mode) -> bool:
+    """Whether the squares of the dataset `version` have been finished; not whether they are still whole."""
+    return (ws.pixels / _key(version, size, mode) / "ready.json").exists()
+
+
+def _key(version: str, size: int, mode: Mode) -> str:
+    return f"{version}-{size}-{mode}-{FORMAT}"
 
 
 def forget(ws: Workspace, version: str) -> None:

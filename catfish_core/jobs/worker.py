@@ -58,7 +58,7 @@ def _steps(job: Job, stop: StopWish) -> Iterator[Event]:
         from catfish_core.training.search import search
 
         return search(job, stop)
-    from catfish_core.training.session import train
+    from catfish_core.jobs.ranks import train
 
     assert isinstance(job, Run)
     return train(job, stop)
@@ -81,18 +81,7 @@ class _Work:
             return self.say(self.outcome(stop))
 
     def outcome(self, stop: StopWish) -> Event:
-        try:
-            for event in _steps(self.job, stop):
-                if isinstance(event, (Completed, SweepCompleted)):
-                    return event
-                self.say(event)
-            return self.stopped()
-        except CatfishError as error:
-            traceback.print_exc()
-            return Failed(what=error.what, hint=error.hint)
-        except Exception as error:  # the one place that catches everything: whatever it was, the log says so
-            traceback.print_exc()
-            return _unexpected(error)
+        return ending(lambda: _steps(self.job, stop), self.say) or self.stopped()
 
     def say(self, event: Event) -> Event:
         with self.writing:
@@ -111,6 +100,22 @@ class _Work:
         with self.writing:
             self.log.append(self.stopped())
             os._exit(0)
+
+
+def ending(steps: Callable[[], Iterator[Event]], say: Callable[[Event], object]) -> Event | None:
+    """Say what the `steps` tell, but for their end: that is the value, None when stopped."""
+    try:
+        for event in steps():
+            if isinstance(event, (Completed, SweepCompleted, Failed)):
+                return event
+            say(event)
+        return None
+    except CatfishError as error:
+        traceback.print_exc()
+        return Failed(what=error.what, hint=error.hint)
+    except Exception as error:  # the one place that catches everything: whatever it was, the log says so
+        traceback.print_exc()
+        return _unexpected(error)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
@@ -87,9 +86,8 @@ def _augmented(workspace: Workspace, head: dict[str, Any], blobs: list[bytes]) -
     except ValidationError as error:
         raise ConfigError(config.explain(error)) from error
     (photo,) = blobs
-    pixels = np.array(square(photo, size))  # (S, S, 3)
-    draws = augment.preview(torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), steps, seed, count)
-    return {}, [_jpeg(Image.fromarray(draw.permute(1, 2, 0).numpy())) for draw in draws]
+    draws = augment.preview(np.array(square(photo, size)), steps, seed, count)
+    return {}, [_jpeg(Image.fromarray(draw)) for draw in draws]
 
 
 def _jpeg(image: Image.Image) -> bytes:

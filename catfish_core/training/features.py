@@ -25,13 +25,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from catfish_core import catalog
+from catfish_core import catalog, parts
 from catfish_core.config import RunConfig
 from catfish_core.data.loader import Batches
 from catfish_core.errors import out_of_memory
 from catfish_core.events import Preparing
 from catfish_core.models.build import train_mode
 from catfish_core.training.compute import Compute
+from catfish_core.training.distributed import ALONE
 from catfish_core.training.loop import Source, TrainState
 from catfish_core.workspace import atomic
 
@@ -61,7 +62,7 @@ class FeatureBatches:
         """The batches of epoch `n`, counted from 0: features (B, …), labels (B,)."""
         view = self.views[n % len(self.views)]
         for piece in self.batches.pieces(n):
-            yield view[piece], self.batches.labels[piece]
+            yield view.index_select(0, self.batches.share(piece)), self.batches.labels[piece]
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,15 @@ def sources(
     the pixels. None when asked to stop.
     """
     wish = config.compute
-    if not (config.model.frozen and wish.feature_cache):
+    arch = catalog.arch(config.model.arch)
+    if not (wish.feature_cache and parts.head_alone(config.parts, arch, config.training.epochs)):
         return Sources(train, val)
     if train.augment is not None and not wish.feature_views:
         note = "Photos are augmented anew in every epoch, so the frozen backbone computes all of them every time."
         return Sources(train, val, note)
-    arch = catalog.arch(config.model.arch)
+    if config.training.mix != "off":
+        note = "Photos are mixed anew in every epoch, so the frozen backbone computes all of them every time."
+        return Sources(train, val, note)
     backbone = Backbone(state.model, state.model.get_submodule(arch.head), state.compute, state.device)
     if backbone.draws:
         return Sources(train, val, f"{arch.name} draws at random before its head, so its features cannot be kept.")
@@ -225,7 +229,7 @@ class Cache:
     def _computed(self, batches: Batches, view: int, what: str) -> Generator[Preparing, None, Tensor | None]:
         """The features of all photos of `batches` in their own order, as epoch `view` would show them."""
         once = copy.copy(batches)
-        once.batch_size = CHUNK
+        once.batch_size, once.share = CHUNK, ALONE.part
         if once.augment is None:
             once.seed = None
         features, done = None, 0

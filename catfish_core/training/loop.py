@@ -6,7 +6,8 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -18,15 +19,21 @@ from catfish_core.config import RunConfig
 from catfish_core.errors import TrainingError, out_of_memory
 from catfish_core.events import BatchEnd, EarlyStop, EpochEnd, Event, MemorySaved
 from catfish_core.models.build import AUX_WEIGHT, split_outputs, train_mode
+from catfish_core.training.average import Average
 from catfish_core.training.compute import Compute, parts, reading, smallest_part
+from catfish_core.training.distributed import ALONE, Team
 from catfish_core.training.optim import Loss, Schedule, loss_function
+from catfish_core.training.thaw import thaw
 
 ShouldStop = Callable[[], bool]
 LATE = {"cuda": 1}  # steps behind at which a loss is read, so that the device's queue never runs empty
 
 
 class Source(Protocol):
-    """Where batches of (images, labels) come from: `data.loader.Batches`, features of a frozen backbone, tensors."""
+    """Where batches of (images, labels) come from: `data.loader.Batches`, features of a frozen backbone, tensors.
+
+    Labels are numbers of classes (B,), or the share that each class has in a mixed photo (B, C).
+    """
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
@@ -43,7 +50,9 @@ class TrainState:
     equals; early stopping and the plateau schedule watch the validation loss.
 
     `learner` is what the batches go through: the model, or its head where they are features of a frozen
-    backbone, compiled or not. `micro_batch` is the most photos computed at once, None for whole batches.
+    backbone, compiled or not. `micro_batch` is the most photos computed at once, None for whole batches. `team`
+    are the processes that share each batch; images are this one's part of it, labels the whole batch's.
+    With an `average` it is the averaged weights that are validated and worth keeping: see `kept`.
     """
 
     model: nn.Module
@@ -54,6 +63,8 @@ class TrainState:
     learner: nn.Module = None  # type: ignore[assignment]  # the model, unless another is given
     scaler: GradScaler = field(default_factory=lambda: GradScaler(enabled=False))
     micro_batch: int | None = None
+    team: Team = ALONE
+    average: Average | None = None
     epoch: int = 0
     step: int = 0
     best_epoch: int = 0
@@ -66,6 +77,10 @@ class TrainState:
     def __post_init__(self) -> None:
         if self.learner is None:
             self.learner = self.model
+
+    def kept(self) -> AbstractContextManager[object]:
+        """A context in which `model` holds what is validated and saved: the average where there is one."""
+        return nullcontext() if self.average is None else self.average.applied()
 
 
 @dataclass
@@ -102,19 +117,27 @@ class Means:
 def fit(
     state: TrainState, train: Source, val: Source, config: RunConfig, should_stop: ShouldStop = lambda: False
 ) -> Iterator[Event]:
-    """Train `state.model` from `state.epoch` on, telling BatchEnd, EpochEnd and, if need be, MemorySaved, EarlyStop.
+    """Train `state.model` from `state.epoch` on, telling BatchEnd, EpochEnd and, if need be, the events between them.
 
     At each EpochEnd the model holds exactly that epoch's weights, so a caller that sees `improved` can save
-    them. `should_stop` is asked before every batch; when it says yes the generator ends with
-    `state.finished` False. Raises TrainingError when the loss is no longer a number, or when there is not
-    memory enough for the smallest part of a batch.
+    what it holds in `state.kept()`. `should_stop` is asked before every batch; when it says yes the generator
+    ends with `state.finished` False. Raises TrainingError when the loss is no longer a number, or when there is
+    not memory enough for the smallest part of a batch.
     """
     loss_fn = loss_function(config.training)
+    learning = in_training(state)
     for epoch in range(state.epoch, config.training.epochs):
+        if (thawed := thaw(state, epoch)) is not None:
+            state.learner = state.team.learner(state.learner)
+            learning = in_training(state)
+            yield thawed
         means = Means()
+        for part in learning:
+            part.training = True
+        state.team.epoch_begins(config.training.seed, epoch)
         yield from _train_epoch(state, train, epoch, loss_fn, means, should_stop)
         trained_at = means.rate
-        measured = None if should_stop() else _validated(state, val, loss_fn, should_stop)
+        measured = _validated(state, val, loss_fn, should_stop)
         if measured is None:
             return
         _remember(state, epoch, measured)
@@ -142,16 +165,26 @@ def fit(
             return
 
 
+def in_training(state: TrainState) -> list[nn.Module]:
+    """What is in training mode while `state` learns, and is put there. Kept, because to ask a deep network takes
+    longer than a step of its head."""
+    train_mode(state.model)
+    return [part for part in state.learner.modules() if part.training]
+
+
 def _train_epoch(
     state: TrainState, train: Source, epoch: int, loss_fn: Loss, means: Means, should_stop: ShouldStop
 ) -> Iterator[Event]:
-    train_mode(state.model)
+    if state.average is not None:
+        state.average.follow(state.model)
     behind: deque[_Step] = deque()
     for batch, (images, labels) in enumerate(train.epoch(epoch)):
         if should_stop():
             break
         lr = state.schedule.apply(state.step)
         facts = yield from step(state, images, labels, loss_fn, epoch)
+        if state.average is not None:
+            state.average.update()
         behind.append(_Step(epoch, batch, state.step, lr, len(labels), reading(facts)))
         state.step += 1
         if len(behind) > LATE.get(state.device.type, 0):
@@ -206,15 +239,20 @@ def _gradients(
     step stays that of the whole batch, with two exceptions: BatchNorm takes its statistics over the parts, and
     has seen some photos twice after a repetition; dropout draws anew.
     """
-    least = smallest_part(state.learner)
     while True:
-        number = parts(len(labels), state.micro_batch, least)
+        most = state.micro_batch
+        number = 1 if most is None else parts(len(images), most, smallest_part(state.learner))
         try:
             return _accumulated(state, images, labels, loss_fn, number)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            if len(labels) // (2 * number) < least:
+            if state.team.size > 1:  # the others are in the middle of adding up gradients
+                raise TrainingError(
+                    f"There is not enough memory for {len(images) // number} photos at once on each process.",
+                    f"Set compute.micro_batch to {max(1, len(images) // (2 * number))}, or take smaller photos.",
+                ) from error
+            if len(images) // (2 * number) < smallest_part(state.learner):
                 raise TrainingError(
                     "There is not enough memory for this network, not even with the smallest part of a batch.",
                     "Take smaller photos or a smaller network, or end other programs.",
@@ -222,31 +260,42 @@ def _gradients(
         # Out of the handler: the error's traceback no longer holds the tensors of the failed attempt.
         if state.device.type == "cuda":
             torch.cuda.empty_cache()
-        state.micro_batch = -(-len(labels) // (2 * number))
+        state.micro_batch = -(-len(images) // (2 * number))
         yield MemorySaved(epoch=epoch, step=state.step, micro_batch=state.micro_batch)
 
 
 def _accumulated(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Loss, number: int) -> Tensor:
     """The gradients of images (B, 3, S, S), computed in `number` parts, each weighing as many photos as it has."""
     state.optimizer.zero_grad(set_to_none=True)
+    team, ours = state.team, state.team.part(labels)
+    weight = team.weight(len(labels))
     facts = torch.zeros(2, device=state.device)
-    for some, truth in zip(images.tensor_split(number), labels.tensor_split(number), strict=True):
-        share = len(truth) / len(labels)
-        with state.compute.autocast(state.device):
+    pieces = zip(images.tensor_split(number), ours.tensor_split(number), strict=True)
+    for last, (some, truth) in enumerate(pieces, 1 - number):
+        share = weight * (len(truth) / len(ours))
+        with team.silent(state.learner, last < 0), state.compute.autocast(state.device):
             logits, auxiliary = split_outputs(state.learner(some))
         loss = loss_fn(logits.float(), truth)
         total = loss
         for extra in auxiliary:
             total = total + AUX_WEIGHT * loss_fn(extra.float(), truth)
-        state.scaler.scale(total * share).backward()  # type: ignore[no-untyped-call]
-        facts += torch.stack((loss.detach() * share, (logits.detach().argmax(1) == truth).sum()))
-    return facts
+        state.scaler.scale(total * share * team.size).backward()  # type: ignore[no-untyped-call]
+        right = (logits.detach().argmax(1) == dominant(truth)).sum() * (weight > 0)
+        facts += torch.stack((loss.detach() * share, right))
+    return team.summed(facts)
+
+
+def dominant(labels: Tensor) -> Tensor:
+    """The class (B,) that counts as right: of a mixed photo, whose labels are (B, C), the one with most of it."""
+    return labels.argmax(1) if labels.dim() == 2 else labels
 
 
 def _validated(state: TrainState, val: Source, loss_fn: Loss, should_stop: ShouldStop) -> Means | None:
     """What `state.learner` makes of `val`, computed as the training is."""
-    state.model.eval()
-    return validate(state.learner, val, loss_fn, state.device, should_stop, state.compute, state.micro_batch)
+    state.team.validation_begins(state.model)
+    how = state.compute, state.micro_batch, state.team
+    with state.kept():
+        return validate(state.learner, val, loss_fn, state.device, should_stop, *how)
 
 
 @torch.inference_mode()
@@ -258,6 +307,7 @@ def validate(
     should_stop: ShouldStop = lambda: False,
     compute: Compute = Compute(),  # noqa: B008 - frozen
     micro_batch: int | None = None,
+    team: Team = ALONE,  # noqa: B008 - frozen
 ) -> Means | None:
     """Mean loss and accuracy of `model` in eval mode over `batches`; None when it was asked to stop."""
     model.eval()
@@ -266,7 +316,9 @@ def validate(
     for images, labels in batches:
         if should_stop():
             return None
-        images, labels = compute.moved(images, device), compute.moved(labels, device)
+        if not team.weight(len(labels)):
+            continue
+        images, labels = compute.moved(images, device), compute.moved(team.part(labels), device)
         with compute.autocast(device):
             pieces = images.tensor_split(parts(len(labels), micro_batch))
             logits = torch.cat([split_outputs(model(piece))[0] for piece in pieces]).float()
@@ -276,7 +328,9 @@ def validate(
             _measured(means, *behind.popleft())
     for samples, facts in behind:
         _measured(means, samples, facts)
-    return means
+    sums = torch.tensor([means.loss_sum, means.correct, means.samples], dtype=torch.float64)
+    loss_sum, correct, samples = team.summed(sums).tolist()
+    return replace(means, loss_sum=loss_sum, correct=int(correct), samples=int(samples))
 
 
 def _measured(means: Means, samples: int, facts: Iterator[list[float]]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import time
@@ -19,13 +21,14 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 import catfish_core
-from catfish_core import augment, catalog
+from catfish_core import augment, catalog, parts
 from catfish_core.analysis.evaluate import Report, evaluate
 from catfish_core.catalog import Statistics
 from catfish_core.config import RunConfig
 from catfish_core.data import library, pixels
 from catfish_core.data.library import Dataset
 from catfish_core.data.loader import Batches, Pictures
+from catfish_core.data.mixing import Mixed
 from catfish_core.data.pixels import Pixels
 from catfish_core.errors import DatasetError, RunError, StorageError
 from catfish_core.events import Completed, EpochEnd, Event, Preparing, Started, Tested, drain
@@ -33,7 +36,9 @@ from catfish_core.models import build, saved, weights
 from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
 from catfish_core.training import checkpoint, features, optim
+from catfish_core.training.average import Average
 from catfish_core.training.compute import decide, keep_memory, threads
+from catfish_core.training.distributed import ALONE, Team
 from catfish_core.training.features import Sources
 from catfish_core.training.loop import ShouldStop, TrainState, fit
 from catfish_core.workspace import Workspace, write_text
@@ -49,14 +54,18 @@ class Session:
     mean: Statistics
     std: Statistics
     pixels: Pixels | None = None
+    team: Team = ALONE
 
     def close(self) -> None:
         """Let go of the photos; no batch may be asked for any more."""
         if self.pixels is not None:
             self.pixels.close()
 
-    def batches(self, split: str) -> Batches:
-        """The photos of `split` as the network wants them: the training split shuffled and augmented."""
+    def batches(self, split: str, channels_last: bool = False) -> Batches:
+        """The photos of `split` as the network wants them: the training split shuffled and augmented.
+
+        Several processes share training and validation; the test is the first one's alone.
+        """
         data, training = self.config.data, split == "train"
         photos = self.dataset.splits[split]
         cached = partial(self.pixels.take, split) if self.pixels else None
@@ -68,6 +77,9 @@ class Session:
             self.std,
             augment=augment.build(self.config.augment.steps, data.image_size) if training else None,
             seed=self.config.training.seed if training else None,
+            channels_last=channels_last,
+            ahead=1 if self.device.type == "cpu" else min(4, os.cpu_count() or 1),
+            share=ALONE.part if split == "test" else self.team.part,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -78,6 +90,7 @@ class Session:
             "dataset": self.dataset.info.version,
             "names": hashlib.blake2b(json.dumps(names).encode(), digest_size=16).hexdigest(),
             "shape": [data.image_size, data.resize, self.mean, self.std],
+            "decoding": pixels.FORMAT,
         }
 
     def evaluate(self, model: nn.Module, should_stop: ShouldStop) -> Report | None:
@@ -88,16 +101,19 @@ class Session:
         return evaluate(model, self.batches("test"), classes, names, loss, self.device, should_stop)
 
 
-def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
+def train(run: Run, should_stop: ShouldStop, team: Team = ALONE) -> Iterator[Event]:
     """Train `run`, keep its best weights as it goes, and tell all that happens.
 
-    The last event is Completed, or there is none when it was asked to stop. A checkpoint left by an earlier
-    attempt is taken up again. Raises CatfishError for everything that a person can mend.
+    Of several processes, `team`, all tell the same up to the last epoch; the first one alone writes files and
+    measures on the test photos. The last event is Completed, or there is none when it was asked to stop. A
+    checkpoint left by an earlier attempt is taken up again. Raises CatfishError for everything that a person can
+    mend.
     """
     began = time.time()
     keep_memory()
     config, workspace = run.config(), Workspace(run.path.parents[1])
-    session = yield from opened(config, workspace, should_stop)
+    with team.leader_first():
+        session = yield from opened(config, workspace, should_stop, team)
     if session is None:
         return
     with closing(session):
@@ -112,14 +128,21 @@ def _trained(
     run: Run, session: Session, workspace: Workspace, should_stop: ShouldStop
 ) -> Generator[Event, None, TrainState | None]:
     """Everything from the first weights to the test report; the state is the value, None when stopped before."""
-    _write_environment(run, session)
+    if session.team.leads:
+        _write_environment(run, session)
     state = first_state(session, workspace)
     if (run.checkpoints / "last.pt").exists():
         checkpoint.load(run.checkpoints / "last.pt", state)
-    sources = yield from sources_for(state, session, workspace, should_stop)
+    with session.team.leader_first():
+        sources = yield from sources_for(state, session, workspace, should_stop)
     if sources is None:
         return None
+    state.learner = session.team.learner(state.learner)
     yield _started(session, state, sources.note)
+    if not session.team.leads:
+        with threads(sources.threads):
+            yield from fit(state, sources.train, sources.val, session.config, session.team.agreed(should_stop))
+        return None
     board = TensorBoard(run.path / "tensorboard")
     try:
         for event in _fit(run, session, state, sources, should_stop):
@@ -135,8 +158,9 @@ def sources_for(
 ) -> Generator[Preparing, None, Sources | None]:
     """What `state` trains and validates on; None when asked to stop before it was there."""
     about = session.describe()
-    plain = session.batches("train"), session.batches("val")
-    return (yield from features.sources(state, session.config, *plain, about, workspace.features, should_stop))
+    train, val = (session.batches(split, state.compute.channels_last) for split in ("train", "val"))
+    found = yield from features.sources(state, session.config, train, val, about, workspace.features, should_stop)
+    return None if found is None else _regularised(session, found)
 
 
 def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
@@ -151,15 +175,16 @@ def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
 
 def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should_stop: ShouldStop) -> Iterator[Event]:
     """The training itself; every epoch's state and the best weights are on disk before the event is told."""
+    agreed = session.team.agreed(should_stop)
     with threads(sources.threads):
-        for event in fit(state, sources.train, sources.val, session.config, should_stop):
+        for event in fit(state, sources.train, sources.val, session.config, agreed):
             if isinstance(event, EpochEnd):
                 if event.improved:
-                    _keep(run, session, state.model)
+                    _keep(run, session, state)
                 checkpoint.save(run.checkpoints / "last.pt", state)
             yield event
     if not run.model_path.exists():  # stopped before the first validation: what there is, is kept
-        _keep(run, session, state.model)
+        _keep(run, session, state)
     if state.finished and not should_stop():
         yield Preparing(what="Measuring on the test photos")
         best = saved.load(run.path, session.device).model
@@ -171,7 +196,7 @@ def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should
             )
 
 
-def _prepared(config: RunConfig, workspace: Workspace) -> Generator[Preparing, None, Session]:
+def _prepared(config: RunConfig, workspace: Workspace, team: Team = ALONE) -> Generator[Preparing, None, Session]:
     """Fetch, draw or decode whatever the run needs and is not here yet; the session is the generator's value."""
     if not library.is_ready(workspace, config.data.dataset):
         yield from library.prepare(workspace, config.data.dataset)
@@ -181,7 +206,7 @@ def _prepared(config: RunConfig, workspace: Workspace) -> Generator[Preparing, N
     squares = yield from _pixels(config, workspace, dataset)
     yield Preparing(what="Building the network")
     mean, std = build.normalization(config.data, config.model)
-    return Session(config, dataset, optim.device(config.training.device), mean, std, squares)
+    return Session(config, dataset, optim.device(config.training.device), mean, std, squares, team)
 
 
 def _pixels(config: RunConfig, workspace: Workspace, dataset: Dataset) -> Generator[Preparing, None, Pixels | None]:
@@ -194,10 +219,10 @@ def _pixels(config: RunConfig, workspace: Workspace, dataset: Dataset) -> Genera
 
 
 def opened(
-    config: RunConfig, workspace: Workspace, should_stop: ShouldStop
+    config: RunConfig, workspace: Workspace, should_stop: ShouldStop, team: Team = ALONE
 ) -> Generator[Preparing, None, Session | None]:
     """The session for `config`, with all that has to be prepared for it; None when asked to stop in between."""
-    steps = _prepared(config, workspace)
+    steps = _prepared(config, workspace, team)
     while True:
         try:
             step = next(steps)
@@ -228,10 +253,13 @@ def first_state(session: Session, workspace: Workspace) -> TrainState:
     torch.manual_seed(config.training.seed)
     classes = len(session.dataset.info.classes)
     model = build.build(config.model, classes, config.data.image_size, workspace)
+    arch = catalog.arch(config.model.arch)
+    build.freeze(model, arch, parts.ever(config.parts, arch, config.training.epochs))  # the formats must suit it all
     compute = decide(config.compute, session.device, model)
-    model = compute.placed(model, session.device)
-    optimizer = optim.optimizer(model, config.optimizer)
+    model = session.team.model(compute.placed(model, session.device), session.device)
+    optimizer = optim.optimizer(model, config.optimizer, optim.groups(model, config))
     steps = len(session.batches("train"))
+    decay = config.training.ema_decay
     return TrainState(
         model,
         optimizer,
@@ -241,7 +269,20 @@ def first_state(session: Session, workspace: Workspace) -> TrainState:
         compute.learner(model),
         GradScaler(session.device.type, enabled=compute.precision == "fp16"),
         config.compute.micro_batch,
+        session.team,
+        Average(model, decay) if decay else None,
     )
+
+
+def _regularised(session: Session, sources: Sources) -> Sources:
+    """`sources` with photos mixed where that was asked for, and a sentence on what is measured how."""
+    training, train, notes = session.config.training, sources.train, [sources.note]
+    if training.mix != "off":
+        train = Mixed(train, training.mix, training.mix_alpha, len(session.dataset.info.classes), training.seed)
+        notes.append("Of a mixed photo, the class it has most of counts as the right answer.")
+    if training.ema_decay:
+        notes.append("Validation, test and the kept model are those of the averaged weights.")
+    return dataclasses.replace(sources, train=train, note=" ".join(filter(None, notes)))
 
 
 def _started(session: Session, state: TrainState, note: str) -> Started:
@@ -253,16 +294,18 @@ def _started(session: Session, state: TrainState, note: str) -> Started:
         epochs=session.config.training.epochs,
         parameters=parameters,
         trained=trained,
+        parts=optim.rates(session.config, max(0, state.epoch - 1)),
         device=str(session.device),
         dataset_version=session.dataset.info.version,
-        compute=state.compute.words,
+        compute=state.compute.words + (f", {state.team.size} processes" if state.team.size > 1 else ""),
         note=note,
     )
 
 
-def _keep(run: Run, session: Session, model: nn.Module) -> None:
+def _keep(run: Run, session: Session, state: TrainState) -> None:
     classes = session.dataset.info.classes
-    saved.save(run.path, model, session.config, classes, session.mean, session.std)
+    with state.kept():
+        saved.save(run.path, state.model, session.config, classes, session.mean, session.std)
 
 
 def _write_environment(run: Run, session: Session) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from catfish_core.analysis import evaluate as evaluation
 from catfish_core.analysis.evaluate import evaluate
 from catfish_core.errors import DatasetError
 
@@ -58,3 +59,21 @@ def test_it_stops_when_asked_and_wants_photos(model, photos):
     assert measured(model, *photos, [7], should_stop=lambda: True) is None
     with pytest.raises(DatasetError):
         evaluate(model, [], ("a", "b"), [], F.cross_entropy, CPU)
+
+
+def test_outputs_that_are_no_numbers_are_null(model, photos):
+    """A network whose weights overflowed says nan; the report is JSON all the same."""
+    images, labels = photos
+    images[2] = float("inf")
+    text = measured(model, images, labels, [7]).to_json()
+    read = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert read["loss"] is None and read["predictions"][2]["probabilities"] == [None] * 3
+    assert sum(read["predictions"][0]["probabilities"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_of_many_classes_only_the_highest_probability_is_told(model, photos, monkeypatch):
+    every = measured(model, *photos, [7])
+    monkeypatch.setattr(evaluation, "MANY", 2)
+    report = measured(model, *photos, [7])
+    assert [a.probabilities for a in report.predictions] == [(max(a.probabilities),) for a in every.predictions]
+    assert report.per_class == every.per_class

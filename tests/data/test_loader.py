@@ -4,7 +4,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from catfish_core.data import library, loader, photos, pixels
 from catfish_core.data.loader import Batches, Pictures, normalised
@@ -24,21 +23,19 @@ def batches(split, size=5, **options):
 
 def test_pictures_are_what_the_photo_module_makes(split):
     pictures = Pictures(split.paths, 16, "crop")
-    got = pictures.read([3, 0, 3])
-    assert got.dtype == torch.uint8 and got.shape == (3, 3, 16, 16)
-    for tensor, i in zip(got, (3, 0, 3), strict=True):
-        expected = np.asarray(photos.resized(photos.open_photo(split.paths[i]), 16, "crop"))
-        assert np.array_equal(tensor.permute(1, 2, 0).numpy(), expected)
+    got = pictures.read(np.array([3, 0, 3]))
+    assert got.dtype == np.uint8 and got.shape == (3, 16, 16, 3)
+    for square, i in zip(got, (3, 0, 3), strict=True):
+        assert np.array_equal(square, np.asarray(photos.resized(photos.open_photo(split.paths[i]), 16, "crop")))
 
 
 def test_cached_pictures_are_the_same_to_the_last_bit(workspace, tiny_dataset, split, monkeypatch):
-    decoded = Pictures(split.paths, 16).read(range(24))
+    decoded = Pictures(split.paths, 16).read(np.arange(24))
     steps = pixels.prepare(workspace, library.load(workspace, tiny_dataset), 16, "squash")
     cached = Pictures(split.paths, 16, cached=partial(ended(steps).take, "train"))
     monkeypatch.setattr(photos, "square", None)
-    got = cached.read(range(24))
-    assert torch.equal(got, decoded) and got.stride() == decoded.stride()
-    assert torch.equal(cached.read([3, 0, 3]), decoded[[3, 0, 3]])
+    assert np.array_equal(cached.read(np.arange(24)), decoded)
+    assert np.array_equal(cached.read(np.array([3, 0, 3])), decoded[[3, 0, 3]])
 
 
 def ended(steps):
@@ -61,7 +58,7 @@ def test_in_order_and_normalised(split):
     assert [len(labels) for _, labels in got] == [5, 5, 5, 5, 4]
     images, labels = (torch.cat(parts) for parts in zip(*got, strict=True))
     assert images.dtype == torch.float32 and labels.dtype == torch.int64 and labels.tolist() == list(split.labels)
-    pixels = Pictures(split.paths, 16).read(range(24)).float() / 255
+    pixels = torch.from_numpy(Pictures(split.paths, 16).read(np.arange(24))).permute(0, 3, 1, 2) / 255
     expected = (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     assert torch.allclose(images, expected, atol=1e-6)
 
@@ -90,8 +87,8 @@ def test_seeds_and_epochs_decide_the_order(split):
 
 
 def jitter(pixels, seeds):
-    factors = torch.tensor([np.random.default_rng(seed).random(3).tolist() for seed in seeds]).view(-1, 3, 1, 1)
-    return (pixels.float() * factors).to(torch.uint8)
+    factors = np.array([np.random.default_rng(seed).random(3) for seed in seeds]).reshape(-1, 1, 1, 3)
+    return (pixels * factors).astype(np.uint8)
 
 
 def test_augmentation_depends_on_seed_epoch_and_sample_alone(split):
@@ -150,10 +147,42 @@ def test_no_samples_no_batches():
 
 
 def test_normalised_leaves_its_input():
-    pixels = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
-    assert torch.allclose(normalised(pixels, (0.5,) * 3, (0.5,) * 3), torch.ones(1, 3, 2, 2))
-    assert pixels.unique().tolist() == [255]
+    white = np.full((1, 2, 2, 3), 255, dtype=np.uint8)
+    got = normalised(white, (0.5,) * 3, (0.5,) * 3)
+    assert got.shape == (1, 3, 2, 2) and got.is_contiguous() and torch.allclose(got, torch.ones(1, 3, 2, 2))
+    assert np.unique(white).tolist() == [255]
 
 
-def test_as_tensor():
-    assert loader.as_tensor(Image.new("RGB", (4, 2), (1, 2, 3)))[:, 0, 0].tolist() == [1, 2, 3]
+def test_the_order_in_memory_changes_no_value(split):
+    plain, beside = (list(batches(split, seed=1, channels_last=wanted).epoch(3)) for wanted in (False, True))
+    for (a, _), (b, _) in zip(plain, beside, strict=True):
+        assert torch.equal(a, b)
+        assert a.is_contiguous() and b.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("ahead", [1, 3, 9])
+def test_how_many_are_made_ready_ahead_changes_nothing(split, ahead):
+    one, other = (
+        list(batches(split, seed=2, augment=jitter, ahead=number).epoch(1)) for number in (1, ahead)
+    )  # fmt: skip
+    assert all(torch.equal(a, b) for a, b in zip(sum(one, ()), sum(other, ()), strict=True))
+
+
+@pytest.mark.parametrize(("room", "reads"), [(loader.KEPT, 24), (16 * 16 * 3 * 4 * 23, 72)])
+def test_photos_are_normalised_once_where_all_of_them_fit(split, monkeypatch, room, reads):
+    monkeypatch.setattr(loader, "KEPT", room)
+    read, asked = Pictures.read, []
+    monkeypatch.setattr(Pictures, "read", lambda self, indices: (asked.extend(indices), read(self, indices))[1])
+    some = batches(split, seed=1)
+    epochs = [list(some.epoch(n)) for n in (0, 1, 0)]
+    assert len(asked) == reads
+    for (first, _), (again, _) in zip(epochs[0], epochs[2], strict=True):
+        assert torch.equal(first, again)
+
+
+def test_what_is_kept_is_nobody_elses(split):
+    some = batches(split)
+    before = [images.clone() for images, _ in some]
+    for images, _ in some:
+        images.zero_()
+    assert all(torch.equal(images, expected) for (images, _), expected in zip(some, before, strict=True))

@@ -32,12 +32,14 @@ def test_mistakes_are_the_surest_wrong_answers():
             {"name": "a", "label": 0, "predicted": 1, "probabilities": [0.4, 0.6]},
             {"name": "b", "label": 0, "predicted": 0, "probabilities": [0.9, 0.1]},
             {"name": "c", "label": 1, "predicted": 0, "probabilities": [0.8, 0.2]},
+            {"name": "d", "label": 1, "predicted": 0, "probabilities": [None, None]},
         ],
     }
     found = results.mistakes(report)
     assert [(m.index, m.name, m.label, m.predicted, m.sure) for m in found] == [
         (2, "c", "fish", "cat", 0.8),
         (0, "a", "cat", "fish", 0.6),
+        (3, "d", "fish", "cat", 0.0),
     ]
 
 
