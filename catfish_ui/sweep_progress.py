@@ -65,14 +65,15 @@ class SweepProgress:
     ended: Event | None = None
     last: Event | None = None
     _found: tuple[int, Findings] | None = None
-    _count: int = 0
+    _count: int = 0  # events that findings depend on
 
     def take(self, event: Event) -> None:
         """Fold in one event."""
         if isinstance(event, Preparing) and event.what == "Starting up":  # another attempt begins from the beginning
             self.started, self.points, self.ends, self.probes, self.advised = None, {}, {}, [], None
+            self._count += 1
         self.last = event
-        self._count += 1
+        self._count += isinstance(event, (SweepPoint, SweepEnded, Advised))
         self.ended = event if isinstance(event, events.TERMINAL) else None
         if isinstance(event, SweepPoint):
             self.points.setdefault(event.seed, []).append(event)
@@ -97,7 +98,7 @@ class SweepProgress:
 
     @property
     def findings(self) -> Findings:
-        """The curve so far and what it says; worked out once for the same events."""
+        """The curve so far and what it says; worked out once for the same measurements."""
         if self._found is None or self._found[0] != self._count:
             self._found = (self._count, self._find())
         return self._found[1]

@@ -76,6 +76,6 @@ def _ended(progress: SweepProgress) -> Line:
     hint = "What it had measured is below." if progress.made else ""
     return Line(
         "It was interrupted: perhaps the computer was switched off, or had no memory left.",
-        f"{hint} “Try again” makes a new sweep with the same settings.".strip(),
+        f"{hint} “Try again” sweeps anew with the same settings.".strip(),
         fraction(progress),
     )

@@ -47,9 +47,10 @@ def test_what_the_sweep_itself_advised_counts(sweeping):
     assert (found.advice.recommended, found.advice.rate, found.advice.reason) == ("slide", 0.5, "so it is.")
 
 
-def test_findings_are_worked_out_once_for_the_same_events(sweeping):
+def test_findings_are_worked_out_once_for_the_same_measurements(sweeping):
     progress = told(sweeping(made=30))
     first = progress.findings
+    progress.take(Preparing(what="Trying the rate 0.001", done=3, total=50, unit="steps"))
     assert progress.findings is first
     progress.take(point(30, 0.5))
     assert progress.findings is not first
