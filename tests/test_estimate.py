@@ -28,7 +28,7 @@ def measured(**changes):
 
 def wanted(epochs=3, batch_size=50, **sections):
     return RunConfig(
-        data=DataConfig(dataset="tiny", image_size=16),
+        data=DataConfig(dataset="tiny", image_size=32),
         training=TrainingConfig(epochs=epochs, batch_size=batch_size),
         **sections,
     )

@@ -317,3 +317,21 @@ def test_many_runs_are_shown_page_by_page(open_page, make):
     assert len(runs.listing(make.workspace)) == 27
     (table,) = [data for data in components(open_page("runs")) if data and "rows" in data]
     assert len(table["rows"]) == 25
+
+
+def test_the_train_page_says_how_long_it_will_take(open_page, workspace, no_processes, monkeypatch):
+    from catfish_core import estimate
+    from catfish_core.estimate import Measured
+
+    begun = []
+    monkeypatch.setattr(estimate, "spawn", lambda module, *arguments, log: begun.append(arguments[1]))
+    app = open_page("train")
+    assert "How long will it take here?" in shown(app) and not begun  # the form has yet to stand still
+    app.run()
+    assert len(begun) == 1
+    app.run()
+    assert len(begun) == 1  # it is being measured
+    estimate.answer(workspace, begun[0], vars(Measured(4.0, 0.01, 0.0, 0.1, 0.002, 0.05)))
+    assert "About **20 s** on this computer: 10 s to get ready, then 0.9 s an epoch." in shown(app.run())
+    app.number_input(key="train_training.epochs").set_value(100).run()
+    assert "About **1 min 40 s**" in shown(app) and len(begun) == 1
