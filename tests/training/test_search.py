@@ -141,8 +141,7 @@ def test_rates_far_too_small_recommend_nothing(workspace, tiny_dataset):
 
 
 def test_nothing_to_train_fails_in_a_sentence(workspace, tiny_dataset, monkeypatch):
-    build = search.session.build.build
-    monkeypatch.setattr(search.session.build, "build", lambda *a: build(*a).requires_grad_(False))
+    monkeypatch.setattr(search.session.build, "freeze", lambda network, *_: network.requires_grad_(False))
     sweep, told = searched(workspace, configured(), steps=30)
     assert isinstance(told[-1], Failed) and "nothing to train" in told[-1].what
     assert not of(told, SweepStarted) and sweeps.status(sweep) == "failed"
