@@ -107,7 +107,7 @@ def compared(workspace, capsys, name, one, other, between=lambda: None):
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("model", "epochs"), [(LITE0, 8), (ModelConfig(arch="simple_cnn"), 12)], ids=["lite0", "simple_cnn"]
+    ("model", "epochs"), [(LITE0, 8), (ModelConfig(arch="simple_cnn"), 10)], ids=["lite0", "simple_cnn"]
 )
 def test_photos_decoded_smaller_teach_as_well(real, capsys, monkeypatch, model, epochs):
     def whole():

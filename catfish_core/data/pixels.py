@@ -57,7 +57,7 @@ class Pixels:
         self._all = np.frombuffer(self._map, dtype=np.uint8).reshape(-1, size, size, 3)
         self._rows, self._lease, self._touched = rows, lease, 0
 
-    def take(self, split: str, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def take(self, split: str, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
         """The photos at `indices` of `split`, a copy: uint8 (n, size, size, 3)."""
         taken: NDArray[np.uint8] = self._all[self._rows[split][np.asarray(indices, dtype=np.int64)]]
         self._hand_back(taken.nbytes)

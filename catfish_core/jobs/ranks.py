@@ -28,7 +28,7 @@ from catfish_core.training import distributed, session
 from catfish_core.training.loop import ShouldStop
 
 POLL = 0.05  # seconds between two looks at what was said
-GRACE = 10.0  # seconds the processes have to go when nobody needs them any more
+GRACE = 0.5  # seconds torchrun has to see that its processes have gone; they go by themselves
 
 
 def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
@@ -75,7 +75,7 @@ def _first_failure(folder: Path, count: int) -> Failed:
 
 @contextmanager
 def _started(run: Run, folder: Path, count: int) -> Iterator[subprocess.Popen[bytes]]:
-    """torchrun with `count` processes; all of them are gone afterwards.
+    """torchrun with `count` processes; afterwards it is gone, and they are or are about to be.
 
     torchrun's --standalone would open a port without a password on every interface for its members to meet; here
     they meet in files, and talk on the loopback interface.
@@ -90,7 +90,11 @@ def _started(run: Run, folder: Path, count: int) -> Iterator[subprocess.Popen[by
         "-m", "catfish_core.jobs.ranks", os.fspath(run.path), os.fspath(folder),
     ]  # fmt: skip
     torchrun = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=sys.stderr, start_new_session=True, env=_environment(count)
+        command,
+        stdin=subprocess.PIPE,
+        stdout=2,  # the worker's log; its own output is for whoever asked on a terminal
+        start_new_session=True,
+        env=_environment(count),
     )
     assert torchrun.stdin is not None
     try:

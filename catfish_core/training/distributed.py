@@ -7,12 +7,11 @@ gradients. The order of the photos, what augmentation draws for each, and every 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -26,8 +25,6 @@ from catfish_core.training import optim
 
 LEAST = 2  # photos a process computes at once, if there are so many: BatchNorm cannot learn from one
 FOREVER = timedelta(days=30)  # a process may wait while another prepares the photos; the death of one is noticed
-
-S = TypeVar("S", Sequence[int], Tensor)
 
 
 def processes(config: RunConfig) -> int:
@@ -66,7 +63,7 @@ class Team:
         start, stop = self._bounds(count)
         return (stop - start) / count
 
-    def part(self, batch: S) -> S:
+    def part(self, batch: Tensor) -> Tensor:
         """Those of `batch` that are computed here; where the weight is 0, the first few, so that no process idles."""
         start, stop = self._bounds(len(batch))
         return batch[start:stop] if stop > start else batch[:LEAST]

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -32,7 +32,7 @@ from catfish_core.data.library import Dataset, DatasetInfo, Split
 from catfish_core.data.pixels import Pixels
 from catfish_core.errors import CatfishError, DatasetError, WeightsError
 from catfish_core.estimate import Measured
-from catfish_core.events import BatchEnd, EpochEnd, drain
+from catfish_core.events import BatchEnd, EpochEnd, Preparing, drain
 from catfish_core.models import build
 from catfish_core.parts import PartsConfig
 from catfish_core.training import features, optim, session
@@ -67,7 +67,9 @@ def measure(ws: Workspace, wanted: RunConfig, began: float) -> Measured:
         sources = _sources(state, sample, Path(folder))
         save = _saving(state, ws.estimates)
     if not isinstance(sources.train, FeatureBatches):
-        step, checked, epoch = _paces(state, lambda n: _pixel_sources(_sample(ws, tried, bank, n, BATCHES)), tried)
+        step, checked, epoch = _paces(
+            state, lambda n: _pixel_sources(_sample(ws, tried, bank, n, BATCHES), state.compute.channels_last), tried
+        )
         return Measured(ready, photo, 0.0, step, checked, epoch + save)
     backbone = Backbone(state.model, _head(state, tried), state.compute, state.device)
     size = tried.data.image_size
@@ -157,7 +159,7 @@ def _sample(ws: Workspace, tried: RunConfig, bank: Bank, batch: int, batches: in
         splits[split] = Split(tuple(map(Path, names)), tuple(n % len(info.classes) for n in range(count)), names)
     mean, std = build.normalization(tried.data, tried.model)
     device = optim.device(tried.training.device)
-    return Session(tried, Dataset(info, splits), device, mean, std, cast(Pixels, bank))
+    return Session(tried, Dataset(info, splits), device, mean, std, ws, cast(Pixels, bank))
 
 
 def _info(ws: Workspace, dataset: str) -> DatasetInfo:
@@ -170,7 +172,7 @@ def _info(ws: Workspace, dataset: str) -> DatasetInfo:
 def _sources(state: TrainState, sample: Session, folder: Path) -> Sources:
     """What a run would learn from: photos, or features of these few, kept in `folder`."""
     train, val = sample.batches("train"), sample.batches("val")
-    found = drain(features.sources(state, sample.config, train, val, {}, folder, lambda: False))
+    found = drain(features.sources(state, sample.config, train, val, {}, folder, sample.decoded, lambda: False))
     assert found is not None  # nobody asked it to stop
     return found
 
@@ -180,18 +182,23 @@ def _seen(ws: Workspace, wanted: RunConfig, state: TrainState) -> bool:
     if not library.is_ready(ws, wanted.data.dataset):
         return False
     mean, std = build.normalization(wanted.data, wanted.model)
-    whole = Session(wanted, library.load(ws, wanted.data.dataset), state.device, mean, std)
+    whole = Session(wanted, library.load(ws, wanted.data.dataset), state.device, mean, std, ws)
     batches = whole.batches("train"), whole.batches("val")
-    found = features.sources(state, wanted, *batches, whole.describe(), ws.features, lambda: True)
+    found = features.sources(state, wanted, *batches, whole.describe(), ws.features, _nothing, lambda: True)
     return drain(found) is not None
+
+
+def _nothing() -> Generator[Preparing, None, None]:
+    yield from ()
 
 
 def _head(state: TrainState, tried: RunConfig) -> torch.nn.Module:
     return state.model.get_submodule(catalog.arch(tried.model.arch).head)
 
 
-def _pixel_sources(sample: Session) -> Sources:
-    return session._regularised(sample, Sources(sample.batches("train"), sample.batches("val")))
+def _pixel_sources(sample: Session, channels_last: bool) -> Sources:
+    train, val = (sample.batches(split, channels_last) for split in ("train", "val"))
+    return session._regularised(sample, Sources(train, val))
 
 
 def _head_sources(sample: Session, few: Sources) -> Sources:

@@ -12,9 +12,8 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -27,7 +26,7 @@ from catfish_core.catalog import Statistics
 from catfish_core.config import RunConfig
 from catfish_core.data import library, pixels
 from catfish_core.data.library import Dataset
-from catfish_core.data.loader import Batches, Pictures
+from catfish_core.data.loader import Batches, Indices, Photos, Pictures
 from catfish_core.data.mixing import Mixed
 from catfish_core.data.pixels import Pixels
 from catfish_core.errors import DatasetError, RunError, StorageError
@@ -43,18 +42,34 @@ from catfish_core.training.features import Sources
 from catfish_core.training.loop import ShouldStop, TrainState, fit
 from catfish_core.workspace import Workspace, write_text
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
+
+@dataclass
 class Session:
-    """What a run is made of once its configuration has met the photos and the device."""
+    """What a run is made of once its configuration has met the photos and the device.
+
+    `pixels` are the decoded photos, once they are `decoded`; without them each look at a photo decodes it.
+    """
 
     config: RunConfig
     dataset: Dataset
     device: torch.device
     mean: Statistics
     std: Statistics
+    workspace: Workspace
     pixels: Pixels | None = None
     team: Team = ALONE
+
+    def decoded(self) -> Generator[Preparing, None, None]:
+        """Decode what is not decoded yet; where there is no room for it, training is only slower."""
+        if self.pixels is not None:
+            return
+        data = self.config.data
+        try:
+            self.pixels = yield from pixels.prepare(self.workspace, self.dataset, data.image_size, data.resize)
+        except StorageError as error:
+            yield Preparing(what=f"{error.what} The photos are read anew in every epoch, which takes longer.")
 
     def close(self) -> None:
         """Let go of the photos; no batch may be asked for any more."""
@@ -68,7 +83,10 @@ class Session:
         """
         data, training = self.config.data, split == "train"
         photos = self.dataset.splits[split]
-        cached = partial(self.pixels.take, split) if self.pixels else None
+
+        def cached(indices: Indices) -> Photos | None:
+            return self.pixels.take(split, indices) if self.pixels else None
+
         return Batches(
             Pictures(photos.paths, data.image_size, data.resize, photos.names, cached),
             photos.labels,
@@ -137,7 +155,6 @@ def _trained(
         sources = yield from sources_for(state, session, workspace, should_stop)
     if sources is None:
         return None
-    sources = _regularised(session, sources)
     state.learner = session.team.learner(state.learner)
     yield _started(session, state, sources.note)
     if not session.team.leads:
@@ -158,14 +175,21 @@ def sources_for(
     state: TrainState, session: Session, workspace: Workspace, should_stop: ShouldStop
 ) -> Generator[Preparing, None, Sources | None]:
     """What `state` trains and validates on; None when asked to stop before it was there."""
-    about = session.describe()
     train, val = (session.batches(split, state.compute.channels_last) for split in ("train", "val"))
-    return (yield from features.sources(state, session.config, train, val, about, workspace.features, should_stop))
+
+    def decoded() -> Generator[Preparing, None, None]:
+        yield from _unless(should_stop, session.decoded())
+
+    found = yield from features.sources(
+        state, session.config, train, val, session.describe(), workspace.features, decoded, should_stop
+    )
+    return None if found is None or should_stop() else _regularised(session, found)
 
 
 def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
     """Measure the kept weights of `run` on its test split again and write the report; raises RunError without any."""
     with closing(drain(_prepared(run.config(), Workspace(run.path.parents[1])))) as session:
+        drain(session.decoded())
         report = session.evaluate(saved.load(run.path, session.device).model, should_stop)
     if report is None:
         raise RunError("The evaluation was stopped before its end.")
@@ -186,6 +210,7 @@ def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should
     if not run.model_path.exists():  # stopped before the first validation: what there is, is kept
         _keep(run, session, state)
     if state.finished and not should_stop():
+        yield from session.decoded()
         yield Preparing(what="Measuring on the test photos")
         best = saved.load(run.path, session.device).model
         report = session.evaluate(best, should_stop)
@@ -197,37 +222,31 @@ def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should
 
 
 def _prepared(config: RunConfig, workspace: Workspace, team: Team = ALONE) -> Generator[Preparing, None, Session]:
-    """Fetch, draw or decode whatever the run needs and is not here yet; the session is the generator's value."""
+    """Fetch or draw whatever the run needs and is not here yet; the session is the generator's value."""
     if not library.is_ready(workspace, config.data.dataset):
         yield from library.prepare(workspace, config.data.dataset)
     dataset = _dataset(config, workspace)
     if config.model.pretrained:
         yield from weights.ensure(catalog.arch(config.model.arch), workspace)
-    squares = yield from _pixels(config, workspace, dataset)
     yield Preparing(what="Building the network")
     mean, std = build.normalization(config.data, config.model)
-    return Session(config, dataset, optim.device(config.training.device), mean, std, squares, team)
-
-
-def _pixels(config: RunConfig, workspace: Workspace, dataset: Dataset) -> Generator[Preparing, None, Pixels | None]:
-    """The photos, decoded once for all; None where there is no room for them, and training is only slower."""
-    try:
-        return (yield from pixels.prepare(workspace, dataset, config.data.image_size, config.data.resize))
-    except StorageError as error:
-        yield Preparing(what=f"{error.what} The photos are read anew in every epoch, which takes longer.")
-        return None
+    return Session(config, dataset, optim.device(config.training.device), mean, std, workspace, team=team)
 
 
 def opened(
     config: RunConfig, workspace: Workspace, should_stop: ShouldStop, team: Team = ALONE
 ) -> Generator[Preparing, None, Session | None]:
-    """The session for `config`, with all that has to be prepared for it; None when asked to stop in between."""
-    steps = _prepared(config, workspace, team)
+    """The session for `config`, with all that has to be fetched for it; None when asked to stop in between."""
+    return (yield from _unless(should_stop, _prepared(config, workspace, team)))
+
+
+def _unless(should_stop: ShouldStop, steps: Generator[Preparing, None, T]) -> Generator[Preparing, None, T | None]:
+    """`steps` to their end, and their value; None when asked to stop in between."""
     while True:
         try:
             step = next(steps)
         except StopIteration as end:
-            value: Session = end.value
+            value: T = end.value
             return value
         yield step
         if should_stop():

@@ -115,7 +115,8 @@ def test_two_processes_tell_what_one_tells(workspace, tiny_dataset):
     assert next(e for e in heard if isinstance(e, Started)).compute == "fp32, 2 processes"
     assert {path.name for path in one.path.iterdir()} == {path.name for path in two.path.iterdir()}
     assert len(list((two.path / "tensorboard").iterdir())) == 1
-    assert not list(two.attempt.glob("ranks/*")) and not ranks(two)
+    assert not list(two.attempt.glob("ranks/*"))
+    wait_for(lambda: not ranks(two), 20)
 
 
 def test_a_stop_is_heard_by_both_and_the_best_weights_are_kept(launched):
@@ -163,11 +164,12 @@ def test_what_only_one_process_finds_is_told(workspace, tiny_dataset, monkeypatc
     run = runs.create(workspace, configured())
     ended = worker.work(run)
     assert isinstance(ended, Failed) and gone.names[3].rpartition("/")[2] in ended.what
-    assert not ranks(run)
+    wait_for(lambda: not ranks(run), 20)
 
 
 @pytest.mark.slow
 def test_a_wish_before_the_start_is_heard_too(workspace, tiny_dataset):
     run = runs.create(workspace, configured(epochs=10_000))
     run.stop()
-    assert isinstance(worker.work(run), Stopped) and not ranks(run)
+    assert isinstance(worker.work(run), Stopped)
+    wait_for(lambda: not ranks(run), 20)

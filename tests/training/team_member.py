@@ -58,7 +58,7 @@ def trained(team, model, steps=(), batch_size=8, micro_batch=None, count=29, sto
         augment=AugmentConfig(steps=steps),
         optimizer=OptimizerConfig(name="adam", lr=training.pop("lr", 1e-3)),
         schedule=ScheduleConfig(kind="plateau", patience=0),
-        training=TrainingConfig(batch_size=batch_size, **{"epochs": 3, **training}),
+        training=TrainingConfig(batch_size=batch_size, **{"epochs": 2, **training}),
     )
     train = batches(count, batch_size, 1, team, steps)
     val = batches(11, batch_size, 2, team, shuffled=False)
