@@ -84,7 +84,8 @@ def test_what_is_trained_at_the_end_decides_the_pace_and_its_rates_do_not(worksp
     def place(preset, epochs=4, **more):
         model = ModelConfig(arch="efficientnet_lite0", pretrained=True)
         parts = PartsConfig(preset=preset, **more)
-        return estimate._place(workspace, wanted(epochs, model=model, parts=parts))
+        config = RunConfig(model=model, parts=parts, training=TrainingConfig(epochs=epochs))
+        return estimate._place(workspace, config)
 
     own = {"classifier": 1.0, "conv_head": 0.2}
     assert place("own", rates=own) == place("own", rates=own | {"conv_head": 0.7})

@@ -18,6 +18,7 @@ from catfish_core.config import AugmentConfig, OptimizerConfig, RunConfig, Sched
 from catfish_core.data.loader import Batches, Pictures
 from catfish_core.events import BatchEnd, EarlyStop, EpochEnd
 from catfish_core.models.simple import SimpleCNN
+from catfish_core.parts import PartsConfig
 from catfish_core.training import optim
 from catfish_core.training.distributed import ALONE, join
 from catfish_core.training.loop import TrainState, fit
@@ -52,7 +53,9 @@ def with_norm():
     return nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(196, 2))
 
 
-def trained(team, model, steps=(), batch_size=8, micro_batch=None, count=29, stop_after=None, **training):
+def trained(
+    team, model, steps=(), batch_size=8, micro_batch=None, count=29, stop_after=None, preset="everything", **training
+):
     """What `fit` says of 29 photos in batches of 8, the last of 5; epoch → its means, step → its loss."""
     config = RunConfig(
         augment=AugmentConfig(steps=steps),
@@ -60,9 +63,12 @@ def trained(team, model, steps=(), batch_size=8, micro_batch=None, count=29, sto
         schedule=ScheduleConfig(kind="plateau", patience=0),
         training=TrainingConfig(batch_size=batch_size, **{"epochs": 2, **training}),
     )
+    thawing = PartsConfig(preset=preset, every=1)
+    config = config.model_copy(update={"parts": thawing})  # unchecked: from scratch nothing would be frozen
     train = batches(count, batch_size, 1, team, steps)
     val = batches(11, batch_size, 2, team, shuffled=False)
-    optimizer = optim.optimizer(model, config.optimizer)
+    groups = optim.groups(model, config) if preset == "gradual" else ()
+    optimizer = optim.optimizer(model, config.optimizer, groups)
     schedule = optim.Schedule(optimizer, config, len(train))
     state = TrainState(
         model, optimizer, schedule, CPU, learner=team.learner(model), micro_batch=micro_batch, team=team
@@ -91,6 +97,7 @@ def main(store):
         "plain": trained(team, cnn()),
         "augmented": trained(team, cnn(), changes),
         "parts": trained(team, cnn(), micro_batch=3),
+        "gradual": trained(team, cnn(), preset="gradual", epochs=4),
         "idle": trained(team, cnn(), batch_size=8, count=10),  # a last batch of two, for one of them alone
         "patience": trained(team, cnn(), lr=1e-30, epochs=9, patience=2),
         "stopped": trained(team, cnn(), epochs=1000, stop_after=6),

@@ -42,7 +42,7 @@ def numbers(told):
     return [number for row in told for number in row if not isinstance(number, str)]
 
 
-@pytest.mark.parametrize("case", ["plain", "augmented", "parts", "idle", "patience"])
+@pytest.mark.parametrize("case", ["plain", "augmented", "parts", "gradual", "idle", "patience"])
 def test_two_processes_are_one(found, case):
     alone, first, second = (one[case]["told"] for one in found)
     assert len(alone) == len(first) and numbers(first) == pytest.approx(numbers(alone), abs=1e-4)

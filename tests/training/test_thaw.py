@@ -150,10 +150,10 @@ def test_a_thawed_stage_learns_and_one_still_frozen_does_not():
     assert torch.equal(now["layer3.1.bn2.running_mean"], before["layer3.1.bn2.running_mean"])
 
 
-def on_photos(preset, optimizer="adam", **more):
+def on_photos(preset, optimizer="adam", ema_decay=0.0, **more):
     config = configured(preset, 4, optimizer, "cosine", "efficientnet_lite0", **more)
     data = DataConfig(dataset="tiny", image_size=32)
-    training = TrainingConfig(epochs=4, batch_size=8, device="cpu")
+    training = TrainingConfig(epochs=4, batch_size=8, device="cpu", ema_decay=ema_decay)
     return config.model_copy(update={"data": data, "training": training})
 
 
@@ -164,8 +164,8 @@ def facts(events):
 
 @pytest.mark.parametrize(("stop_after", "every", "optimizer"), [(1, 2, "adam"), (2, 2, "sgd"), (3, 1, "adagrad")])
 def test_a_run_resumed_anywhere_equals_the_uninterrupted_one(workspace, tiny_dataset, stop_after, every, optimizer):
-    """Stopped before the epoch that thaws, just where it begins, and between two that do."""
-    config = on_photos("gradual", optimizer, every=every)
+    """Stopped before the epoch that thaws, just where it begins, and between two that do, with averaged weights."""
+    config = on_photos("gradual", optimizer, 0.9 if every == 1 else 0.0, every=every)
     whole = list(session.train(runs.create(workspace, config), lambda: False))
     run, told = runs.create(workspace, config), []
     for event in session.train(run, lambda: sum(isinstance(e, EpochEnd) for e in told) == stop_after):
