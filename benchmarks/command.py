@@ -79,8 +79,6 @@ def _show(rows: Sequence[Row], plan: Plan, results: list[Result], counts: dict[s
     print("\n" + "\n".join(notes).format(plan.rounds))
     print(report.explained(rows, plan))
     names = {row.name for row in rows}
-    if "lr_sweep" in names:
-        print(engine.missing_sweep())
     if {"lite0_frozen_cold", "lite0_frozen_warm"} & names and (warning := engine.missing_features()):
         print(warning)
     if quick:

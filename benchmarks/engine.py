@@ -13,14 +13,15 @@ from unittest import mock
 
 import torch
 
-from catfish_core import runs
+from catfish_core import runs, sweeps
 from catfish_core.analysis import predict
-from catfish_core.config import RunConfig
+from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.data import photos
 from catfish_core.events import EpochEnd, Event
 from catfish_core.models import build, saved
 from catfish_core.models.saved import Saved
 from catfish_core.training import checkpoint, session
+from catfish_core.training.search import search
 from catfish_core.workspace import Workspace
 
 # What a run does beside learning, and the course's loop and the limit do not: the clock stands still meanwhile.
@@ -80,6 +81,16 @@ def engine_epochs(workspace: Workspace, config: RunConfig) -> Iterator[float]:
             yield took
 
 
+def engine_sweep(workspace: Workspace, config: RunConfig, settings: SweepConfig) -> float:
+    """Seconds of a real search for a learning rate with `settings`, as the worker does it."""
+    events = search(sweeps.create(workspace, config, settings), lambda: False)
+    with not_counted() as pause:
+        began = time.perf_counter()
+        for _ in events:
+            pass
+        return time.perf_counter() - began - pause.seconds
+
+
 def predict_cam(model: Saved, photo: Path) -> None:
     """What the service does with one photo: probabilities and heatmap together."""
     predict.look(model, [photos.open_photo(photo)])
@@ -92,13 +103,6 @@ def saved_model(workspace: Workspace, config: RunConfig, classes: tuple[str, ...
     run = runs.create(workspace, config)
     saved.save(run.path, model, config, classes, *build.normalization(config.data, config.model))
     return saved.load(run.path, device)
-
-
-def missing_sweep() -> str:
-    """Why the sweep has no engine side."""
-    if importlib.util.find_spec("catfish_core.training.lr_finder") is None:
-        return "lr_sweep: the engine has no learning-rate sweep yet (catfish_core.training.lr_finder)."
-    return "lr_sweep: catfish_core.training.lr_finder is here, but benchmarks/engine.py does not call it yet."
 
 
 def missing_features() -> str | None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from catfish_core import augment
 from catfish_core.config import AugmentConfig, DataConfig, ModelConfig, RunConfig, TrainingConfig
+from catfish_core.parts import PartsConfig
 
 DATASET = "photos"  # the id under which the photos are imported
 BATCH = 64
@@ -40,7 +41,8 @@ class Row:
         """The configuration of the run: what the Train page would write, Adam at 1e-3 and batches of 64."""
         return RunConfig(
             data=DataConfig(dataset=DATASET, image_size=self.size),
-            model=ModelConfig(arch=self.arch, pretrained=self.pretrained, frozen=self.kind == "frozen"),
+            model=ModelConfig(arch=self.arch, pretrained=self.pretrained),
+            parts=PartsConfig(preset="head_only" if self.kind == "frozen" else "everything"),
             augment=AugmentConfig(steps=augment.recommended() if self.augmented else ()),
             training=TrainingConfig(epochs=epochs, batch_size=BATCH),
         )

@@ -13,11 +13,12 @@ from benchmarks import course, engine, limit
 from benchmarks.observe import Observed
 from benchmarks.photos import COURSE, untouched
 from benchmarks.rows import DATASET, Plan, Row
-from catfish_core import catalog
-from catfish_core.config import RunConfig
+from catfish_core import catalog, parts
+from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.data import library
 from catfish_core.models import build
 from catfish_core.training import optim
+from catfish_core.training.lr_finder import ladder
 from catfish_core.workspace import Workspace
 
 Side = Callable[[], float]
@@ -55,7 +56,10 @@ class Bench:
         config = config or self.config
         torch.manual_seed(config.training.seed)
         classes = len(self.dataset.info.classes)
-        return build.build(config.model, classes, config.data.image_size, self.workspace).to(self.device)
+        network = build.build(config.model, classes, config.data.image_size, self.workspace)
+        arch = catalog.arch(config.model.arch)
+        build.freeze(network, arch, parts.shares(config.parts, arch, 0))
+        return network.to(self.device)
 
     def loader(self, split: str) -> course.Loader:
         """The course's batches of `split`."""
@@ -77,8 +81,11 @@ class Bench:
 
     def rates(self) -> list[float]:
         """The learning rates of a sweep, evenly spread on a logarithmic scale."""
-        steps = self.plan.steps
-        return [LOWEST * (HIGHEST / LOWEST) ** (k / max(1, steps - 1)) for k in range(steps)]
+        return ladder(self.sweep())
+
+    def sweep(self) -> SweepConfig:
+        """The sweep alone: to its end, however it diverges, and nothing tried out."""
+        return SweepConfig(init=LOWEST, final=HIGHEST, steps=self.plan.steps, divergence=None, probes=0)
 
 
 def sides(row: Row, plan: Plan, workspace: Workspace) -> Sides:
@@ -167,7 +174,10 @@ def _sweep(bench: Bench) -> Sides:
         optimizer = seen.optimizer(model)
         return lambda: bench.timed(lambda: limit.sweep(model, optimizer, train, seen, rates))
 
-    return Sides(len(rates) * bench.config.training.batch_size, of_course, None, of_limit)
+    def of_engine() -> Side:
+        return lambda: engine.engine_sweep(bench.workspace, bench.config, bench.sweep())
+
+    return Sides(len(rates) * bench.config.training.batch_size, of_course, of_engine, of_limit)
 
 
 def _predict(bench: Bench) -> Sides:

@@ -14,6 +14,7 @@ IMAGENET_STD: Statistics = (0.229, 0.224, 0.225)
 HALF: Statistics = (0.5, 0.5, 0.5)
 
 Source = Literal["catfish", "torchvision", "timm"]
+Preset = Literal["everything", "head_only", "course", "gradual", "own"]  # what is trained: see parts.py
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Arch:
     batch_norm: bool = True
     mean: Statistics = IMAGENET_MEAN
     std: Statistics = IMAGENET_STD
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What can be trained or frozen by itself: the stages, first to last, and the head."""
+        return (*self.stages, self.head)
 
 
 ARCHITECTURES: tuple[Arch, ...] = (

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from catfish_core import augment, catalog
+from catfish_core import augment, catalog, parts
 from catfish_core.augment import AnyStep
 from catfish_core.errors import ConfigError
+from catfish_core.parts import PartsConfig
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class Section(BaseModel):
@@ -43,15 +44,12 @@ class ModelConfig(Section):
 
     arch: str = Field("simple_cnn", description="Id of the architecture.")
     pretrained: bool = Field(False, description="Start from what it learned on ImageNet, with a new head.")
-    frozen: bool = Field(False, description="Train the new head only; the rest stays as it is.")
 
     @model_validator(mode="after")
     def _possible(self) -> ModelConfig:
         row = catalog.arch(self.arch)
         if self.pretrained and row.weights is None:
             raise ValueError(f"pretrained: {row.name} has no pretrained weights; switch pretrained off")
-        if self.frozen and not self.pretrained:
-            raise ValueError("frozen: only a pretrained network can be frozen; switch pretrained on")
         return self
 
 
@@ -80,6 +78,13 @@ class ScheduleConfig(Section):
     gamma: float = Field(0.1, gt=0, lt=1, description="step and plateau: what the rate is multiplied by.")
     patience: int = Field(3, ge=0, le=1000, description="plateau: epochs without progress before it falls.")
     warmup: float = Field(0.3, gt=0, lt=1, description="one cycle: the part of the run in which the rate rises.")
+    warmup_epochs: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="All but one cycle: epochs at the start in which the rate rises from almost nothing; 0.5 is half "
+        "an epoch, 0 starts with the full rate.",
+    )
 
 
 class TrainingConfig(Section):
@@ -92,6 +97,25 @@ class TrainingConfig(Section):
         description="cross-entropy, or the squared error of the probabilities against one-hot.",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="How much certainty is taken off the true answer.")
+    mix: Literal["off", "mixup", "cutmix", "either"] = Field(
+        "off",
+        description="mixup: two photos blended, and their labels with them; cutmix: a piece of one in the other; "
+        "either: one of them by chance, batch by batch.",
+    )
+    mix_alpha: float = Field(
+        0.4,
+        gt=0,
+        le=10,
+        description="mixup and cutmix: how thoroughly photos are mixed. The share of one is drawn from Beta(a, a): "
+        "small values leave most as they are, 1 makes every share as likely.",
+    )
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Keep a moving average of the weights, which lives on with this part of itself at every step "
+        "(0.999 is usual), and measure and save that; 0 keeps none.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same run.")
     patience: int | None = Field(
         None,
@@ -147,13 +171,47 @@ class ComputeConfig(Section):
         raise ValueError(f"must be auto or a whole number from 1 to 64, not {str(processes)[:40]!r}")
 
 
+class SweepConfig(Section):
+    """A search for a learning rate: which rates are tried, and when it has seen enough."""
+
+    init: float = Field(1e-6, gt=0, le=100, description="The rate of the first step.")
+    final: float = Field(1.0, gt=0, le=100, description="The rate of the last step.")
+    steps: int = Field(100, ge=2, le=10_000, description="How many steps are made on the way.")
+    scale: Literal["exponential", "linear"] = Field(
+        "exponential", description="Multiply the rate from step to step, or add to it."
+    )
+    smoothing: Literal["ewm", "rolling"] = Field(
+        "ewm", description="ewm: the past fades exponentially, bias corrected; rolling: the mean of the last losses."
+    )
+    beta: float = Field(0.9, ge=0, lt=1, description="ewm: how much of the past stays at every step.")
+    window: int = Field(5, ge=1, le=1000, description="rolling: how many losses are averaged.")
+    divergence: float | None = Field(
+        4.0, gt=1, le=1e6, description="Stop when the smoothed loss is this many times its lowest; None never."
+    )
+    seeds: int = Field(1, ge=1, le=10, description="How many sweeps are made, each with its own first weights.")
+    val_every: int | None = Field(
+        None, ge=1, le=10_000, description="Measure the validation loss every so many steps; None never."
+    )
+    probes: int = Field(3, ge=0, le=5, description="How many suggestions are tried out in short trainings.")
+    probe_steps: int = Field(50, ge=1, le=10_000, description="How many steps such a training has.")
+
+    @model_validator(mode="after")
+    def _upwards(self) -> SweepConfig:
+        if self.init >= self.final:
+            raise ValueError(
+                f"init: the first rate, {self.init:g}, must be lower than the final rate, {self.final:g}"
+            )
+        return self
+
+
 class RunConfig(Section):
     """Everything a worker needs to train one model."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     name: str = Field("", max_length=120, description="What you call this run.")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+    parts: PartsConfig = PartsConfig()
     augment: AugmentConfig = AugmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -173,6 +231,16 @@ class RunConfig(Section):
             raise ValueError(f"data.image_size: {row.name} needs photos of at least {row.min_size} px, got {size}")
         if self.training.batch_size == 1 and row.batch_norm:
             raise ValueError(f"training.batch_size: {row.name} compares photos of a batch, so it needs at least 2")
+        parts.check(self.parts, row, self.model.pretrained)
+        if self.training.batch_size == 1 and self.training.mix != "off":
+            raise ValueError("training.mix: photos are mixed with others of their batch, so it needs at least 2")
+        if self.compute.processes not in ("auto", 1) and self.training.mix != "off":
+            raise ValueError("training.mix: photos are mixed across their batch; set compute.processes to 1")
+        warmup, epochs = self.schedule.warmup_epochs, self.training.epochs
+        if self.schedule.kind != "one_cycle" and warmup >= epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs: a warm-up of {warmup:g} must be shorter than the run of {epochs}"
+            )
         augment.check(self.augment.steps, size)
         if self.compute.precision == "fp16" and self.training.device in ("cpu", "mps"):
             raise ValueError("compute.precision: fp16 needs an NVIDIA card; choose auto, fp32 or bf16")
@@ -186,6 +254,7 @@ class RunConfig(Section):
 
 def parse(data: Mapping[str, Any]) -> RunConfig:
     """A configuration from plain values; raises ConfigError that names field, value and what is allowed."""
+    data = _migrated(data)
     version = data.get("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION:
         raise ConfigError(
@@ -196,6 +265,26 @@ def parse(data: Mapping[str, Any]) -> RunConfig:
         return RunConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
+
+
+def parse_sweep(data: Mapping[str, Any]) -> SweepConfig:
+    """The settings of a sweep from plain values; raises ConfigError that names field, value and what is allowed."""
+    try:
+        return SweepConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from error
+
+
+def _migrated(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`data` as this version writes it: before version 2 a network was frozen or not, as a field of the model."""
+    model = data.get("model", {})
+    if data.get("schema_version", 1) != 1 or not isinstance(model, Mapping):
+        return data
+    data = {**data, "schema_version": SCHEMA_VERSION}
+    if "frozen" in model and "parts" not in data:
+        preset = {True: "head_only", False: "everything"}.get(model["frozen"], model["frozen"])
+        data |= {"model": {k: v for k, v in model.items() if k != "frozen"}, "parts": {"preset": preset}}
+    return data
 
 
 def explain(error: ValidationError) -> str:
@@ -217,6 +306,15 @@ def _sentence(fault: Any) -> str:
 
 def load(path: Path) -> RunConfig:
     """The configuration in the JSON file `path`; raises ConfigError where there is none that can be meant."""
+    return parse(_object(path))
+
+
+def load_sweep(path: Path) -> SweepConfig:
+    """The settings of a sweep in the JSON file `path`; raises ConfigError where there are none that can be meant."""
+    return parse_sweep(_object(path))
+
+
+def _object(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -225,7 +323,7 @@ def load(path: Path) -> RunConfig:
         raise ConfigError(f"{path.name} cannot be read as JSON: {error}.") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path.name} holds no configuration: an object with sections is expected.")
-    return parse(data)
+    return data
 
 
 def dump(config: RunConfig) -> str:

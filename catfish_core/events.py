@@ -9,7 +9,7 @@ import time as clock
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 from catfish_core.errors import storage_faults
 
@@ -42,7 +42,9 @@ class Prepared(Event):
 class Started(Event):
     """The first step is about to be made.
 
-    `compute` says in words which formats it is computed in, `note` in a sentence what is unusual about it.
+    `parts` are those of the network, first to head, each with its learning rate before any schedule, 0 where it is
+    frozen; `trained` of `parameters` numbers learn. `compute` says in words which formats it is computed in, `note`
+    in a sentence what is unusual about it.
     """
 
     classes: tuple[str, ...]
@@ -55,6 +57,16 @@ class Started(Event):
     dataset_version: str
     compute: str = ""
     note: str = ""
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unfrozen(Event):
+    """From `epoch` on more of the network is trained: `parts` with their rates and `trained` as in Started."""
+
+    epoch: int
+    parts: Mapping[str, float]
+    trained: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +132,78 @@ class Tested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepStarted(Event):
+    """The first step of a learning-rate sweep is about to be made.
+
+    `rates` says by which factor of the swept rate each parameter group learns, by name; the last one is the
+    head's, whose factor is 1: the rate on the axis is its. `note` says in a sentence what is unusual.
+    """
+
+    steps: int
+    seeds: int
+    rates: Mapping[str, float]
+    device: str
+    samples: int
+    batches: int
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPoint(Event):
+    """One step at the rate `lr`; `seed` and `step` count from 0.
+
+    Losses that are no numbers are None, and so is a validation not made.
+    """
+
+    seed: int
+    step: int
+    lr: float
+    loss: float | None
+    val_loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepEnded(Event):
+    """The steps of one seed are over, after `steps` of them."""
+
+    seed: int
+    reason: Literal["finished", "diverged", "stopped"]
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeEnd(Event):
+    """`steps` were trained at the rate that `name` suggests; losses that are no numbers are None.
+
+    `loss` is the mean of the steps made, `val_loss` and `val_accuracy` are measured afterwards.
+    """
+
+    name: str
+    lr: float
+    loss: float | None
+    val_loss: float | None
+    val_accuracy: float | None
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advised(Event):
+    """What the sweep says, and again what the probes say: `recommended` names one of the `suggestions`."""
+
+    recommended: str | None
+    rate: float | None
+    reason: str
+    suggestions: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepCompleted(Event):
+    """Terminal: the sweep, and the probes after it, were made to their end."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Completed(Event):
     """Terminal: the run did all it was asked to."""
 
@@ -145,18 +229,25 @@ class Failed(Event):
     hint: str = ""
 
 
-TERMINAL = (Completed, Stopped, Failed)
+TERMINAL = (Completed, SweepCompleted, Stopped, Failed)
 _TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
     for cls in (
         Preparing,
         Prepared,
         Started,
+        Unfrozen,
         MemorySaved,
         BatchEnd,
         EpochEnd,
         EarlyStop,
         Tested,
+        SweepStarted,
+        SweepPoint,
+        SweepEnded,
+        ProbeEnd,
+        Advised,
+        SweepCompleted,
         Completed,
         Stopped,
         Failed,

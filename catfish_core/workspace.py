@@ -35,6 +35,11 @@ class Workspace:
         return self.root / "runs"
 
     @property
+    def sweeps(self) -> Path:
+        """One folder a search for a learning rate."""
+        return self.root / "sweeps"
+
+    @property
     def datasets(self) -> Path:
         """One folder a dataset."""
         return self.root / "datasets"
@@ -58,6 +63,11 @@ class Workspace:
     def features(self) -> Path:
         """What frozen backbones saw in photos; may be deleted at any time."""
         return self.root / "cache" / "features"
+
+    @property
+    def estimates(self) -> Path:
+        """How long runs would take here; may be deleted at any time."""
+        return self.root / "cache" / "estimates"
 
     @property
     def serving(self) -> Path:

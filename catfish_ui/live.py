@@ -58,8 +58,10 @@ def _panel(run: Run, now: Status, progress: Progress) -> None:
     if now in runs.ACTIVE:
         st.progress(line.fraction)
     _figures(now, progress)
-    if progress.started and (how := status.computing(progress.started)):
-        st.caption(plain(how))
+    if progress.started:
+        how = f"{status.training(progress)} {status.computing(progress.started)}".strip()
+        if how:
+            st.caption(plain(how))
 
 
 def _verdict(progress: Progress) -> None:
@@ -100,7 +102,7 @@ def _buttons(run: Run, now: Status, progress: Progress) -> None:
 
 def _figures(now: Status, progress: Progress) -> None:
     """Four numbers, in the same places whatever the state."""
-    best, batch, started = progress.best, progress.batch, progress.started
+    best, pace, started = progress.best, progress.images_per_second, progress.started
     cells = st.grid(4, min_column_width=140)
     epoch = f"{len(progress.epochs)} of {started.epochs}" if started else "–"
     cells.metric("Epochs done", epoch, help="An epoch is one round through all training photos.")
@@ -109,11 +111,13 @@ def _figures(now: Status, progress: Progress) -> None:
         percent(best.best_val_accuracy) if best else "–",
         help="Right answers on photos kept aside to check on while it learns.",
     )
-    speed = f"{batch.images_per_second:,.0f} /s" if batch else "–"
+    speed = f"{pace:,.0f} /s" if pace is not None else "–"
     cells.metric("Photos a second", speed, help="How fast it learns on this computer.")
     if now in runs.ACTIVE:
         left = progress.seconds_left
-        cells.metric("Time left", duration(left) if left is not None else "–", help="At the pace so far.")
+        cells.metric(
+            "Time left", duration(left) if left is not None else "–", help="At its pace so far, checks included."
+        )
     else:
         spent = sum(e.seconds for e in progress.epochs)
         cells.metric("Time to train", duration(spent) if spent else "–")
@@ -152,7 +156,9 @@ def _curves(run: Run, now: Status, progress: Progress, meaning: reading.Reading)
         ),
         (
             "Learning rate",
-            "How big the steps are in which it learns.",
+            "How big the steps of the head are; other parts keep their proportion to it."
+            if len({value for value in progress.parts.values() if value}) > 1
+            else "How big the steps are in which it learns.",
             None if waiting else charts.learning_rate(progress.rate, planned),
         ),
     ]

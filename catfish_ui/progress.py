@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import threading
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from catfish_core import events
-from catfish_core.events import BatchEnd, EpochEnd, Event, Started, Tested
+from catfish_core.events import BatchEnd, EpochEnd, Event, Started, Tested, Unfrozen
 from catfish_core.runs import Run
 
 POINTS = 2000  # as many as a chart draws without effort
 RECENT = 5  # epochs whose mean length foretells the next
+FORWARD = 1 / 3  # of a step's work is the forward pass, all that validation needs: a guess until one has been seen
 
 
 class Thinned:
@@ -50,19 +53,35 @@ class Thinned:
         self._open = []
 
 
+@dataclass(frozen=True)
+class Lap:
+    """What an epoch took by the clock, in seconds: its steps with what was saved before them, and its validation."""
+
+    steps: float
+    validation: float
+
+
 @dataclass
 class Progress:
-    """A run as far as its events have been told. Epochs and batches count from 0, as in the events."""
+    """A run as far as its events have been told. Epochs and batches count from 0, as in the events.
+
+    `trained` is how many parameters are trained now, `parts` the rate of each part, as in `Started`.
+    """
 
     started: Started | None = None
+    trained: int = 0
+    parts: Mapping[str, float] = field(default_factory=dict)
     batch: BatchEnd | None = None
     epochs: list[EpochEnd] = field(default_factory=list)
+    laps: list[Lap] = field(default_factory=list)
     loss: Thinned = field(default_factory=Thinned)
     rate: Thinned = field(default_factory=Thinned)
     early_stop: events.EarlyStop | None = None
     tested: Tested | None = None
     ended: Event | None = None
     last: Event | None = None
+    _began: float = 0.0  # when the epoch under way began
+    _first: BatchEnd | None = None  # the first step of this attempt, which takes longer than others
 
     def take(self, event: Event) -> None:
         """Fold in one event."""
@@ -72,8 +91,12 @@ class Progress:
             self._step(event)
         elif isinstance(event, EpochEnd):
             self.epochs = [e for e in self.epochs if e.epoch < event.epoch] + [event]
+            self._lap(event)
         elif isinstance(event, Started):
-            self.started = event
+            self.started, self.trained, self.parts = event, event.trained, event.parts
+            self._began, self._first = event.time, None
+        elif isinstance(event, Unfrozen):
+            self.trained, self.parts = event.trained, event.parts
         elif isinstance(event, Tested):
             self.tested = event
         elif isinstance(event, events.EarlyStop):
@@ -86,6 +109,17 @@ class Progress:
         self.loss.add(at, event.loss)
         self.rate.add(at, event.lr)
         self.batch = event
+        self._first = self._first or event
+
+    def _lap(self, event: EpochEnd) -> None:
+        batch, first = self.batch, self._first
+        if batch is None or first is None or batch.epoch != event.epoch:
+            return
+        steps = batch.time - self._began
+        if first.epoch == event.epoch and batch.batch > first.batch:
+            steps = min(steps, (batch.time - first.time) * (batch.batch + 1) / (batch.batch - first.batch))
+        self.laps = [*self.laps[1 - RECENT :], Lap(max(0.0, steps), max(0.0, event.time - batch.time))]
+        self._began = event.time
 
     def _back_to(self, event: BatchEnd) -> None:
         at = event.epoch + (event.batch + 1) / max(1, self.batches)
@@ -102,21 +136,44 @@ class Progress:
     def done(self) -> float:
         """Epochs trained so far, in parts: 2.5 is the middle of the third."""
         whole = float(len(self.epochs))
-        if self.batch is not None and self.batch.epoch >= whole and self.batches:
+        if self.batch is not None and self.batch.epoch >= whole and self.batches and self._first:
             return self.batch.epoch + (self.batch.batch + 1) / self.batches
         return whole
 
     @property
     def seconds_left(self) -> float | None:
-        """What the rest of the training will take at the pace so far; None while that cannot be told."""
-        if self.started is None or self.batch is None:
+        """What is left will take at the pace so far, validation and test included; None while that cannot be told.
+
+        Preparation and the time between two attempts are no part of the pace.
+        """
+        pace = self._pace()
+        if self.started is None or pace is None:
             return None
-        left = self.started.epochs - self.done
-        if self.epochs:
-            recent = self.epochs[-RECENT:]
-            return left * sum(e.seconds for e in recent) / len(recent)
-        spent = self.batch.time - self.started.time
-        return left * spent / self.done if self.done > 0 and spent > 0 else None
+        whole = len(self.epochs)
+        epochs = 0 if self.early_stop else max(0, self.started.epochs - whole)
+        left = epochs * (pace.steps + pace.validation) - min(epochs, self.done - whole) * pace.steps
+        return max(0.0, left + pace.validation * self._share("test", "val"))
+
+    def _pace(self) -> Lap | None:
+        """The mean of recent epochs, or what the steps of the first one foretell."""
+        if self.laps:
+            return Lap(fmean(lap.steps for lap in self.laps), fmean(lap.validation for lap in self.laps))
+        if self.batch is None or self._first is None or not self.batches:
+            return None
+        steps = (self.batch.time - self._began) * self.batches / (self.batch.batch + 1)
+        return Lap(steps, steps * FORWARD * self._share("val", "train")) if steps > 0 else None
+
+    def _share(self, split: str, of: str) -> float:
+        samples = self.started.samples if self.started else {}
+        return samples.get(split, 0) / max(1, samples.get(of, 0))
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Photos learned from in a second: of recent epochs, or so far in the first; None before its first step."""
+        rates = [e.images_per_second for e in self.epochs[-RECENT:] if e.images_per_second > 0]
+        if rates:
+            return len(rates) / math.fsum(1 / rate for rate in rates)
+        return self.batch.images_per_second if self.batch else None
 
     @property
     def best(self) -> EpochEnd | None:

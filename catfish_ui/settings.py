@@ -12,7 +12,7 @@ from catfish_core.data import library
 from catfish_core.errors import DatasetError
 from catfish_core.runs import Run, Summary
 from catfish_core.workspace import Workspace
-from catfish_ui import places, routes
+from catfish_ui import parts_form, places, routes
 from catfish_ui.components import Column, Row, table
 from catfish_ui.forms import spoken
 from catfish_ui.text import count, listed, plain, rate
@@ -40,25 +40,37 @@ def tagline(ws: Workspace, config: RunConfig) -> str:
 def rows(config: RunConfig, dataset: str) -> list[tuple[str, str]]:
     """The configuration as pairs of words and values; `dataset` is what the dataset is called."""
     data, model, training = config.data, config.model, config.training
-    knows = "ImageNet; only the new head learns" if model.frozen else "ImageNet" if model.pretrained else "nothing"
+    arch = catalog.arch(model.arch)
     steps = [spoken(step.kind) for step in config.augment.steps]
     patience = f"after {count(training.patience, 'epoch')} without progress" if training.patience else "no"
     smoothing = f", labels smoothed by {training.label_smoothing:g}" if training.label_smoothing else ""
+    mixing = f"{WORDS[training.mix]}, alpha {training.mix_alpha:g}" if training.mix != "off" else "no"
+    average = f"yes, decay {training.ema_decay:g}" if training.ema_decay else "no"
     return [
         ("Dataset", dataset),
         ("Photo size", f"{data.image_size} × {data.image_size} px"),
         ("Photos that are not square", WORDS[data.resize]),
         ("Normalisation", WORDS[data.normalize]),
-        ("Network", catalog.arch(model.arch).name),
-        ("Knows at the start", knows),
+        ("Network", arch.name),
+        ("Knows at the start", "ImageNet" if model.pretrained else "nothing"),
+        ("What is trained", parts_form.words(config.parts, arch, config.optimizer.lr, training.epochs)),
         ("Augmentations", listed(steps) or "none"),
+        ("Mixed photos", mixing),
         ("Optimizer", f"{WORDS[config.optimizer.name]}, weight decay {config.optimizer.weight_decay:g}"),
-        ("Learning rate", f"{rate(config.optimizer.lr)}, {WORDS[config.schedule.kind].lower()}"),
+        ("Learning rate", f"{rate(config.optimizer.lr)}, {WORDS[config.schedule.kind].lower()}{_warmup(config)}"),
         ("Loss", WORDS[training.loss] + smoothing),
         ("Epochs", f"{training.epochs:,}, {count(training.batch_size, 'photo')} a step"),
+        ("Averaged weights", average),
         ("Stops early", patience),
         ("Seed", str(training.seed)),
     ]
+
+
+def _warmup(config: RunConfig) -> str:
+    epochs = config.schedule.warmup_epochs
+    if not epochs or config.schedule.kind == "one_cycle":
+        return ""
+    return f", after a warm-up of {epochs:g} {'epoch' if epochs == 1 else 'epochs'}"
 
 
 def show(ws: Workspace, run: Run, summary: Summary) -> None:

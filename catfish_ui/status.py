@@ -108,6 +108,16 @@ def photos(samples: dict[str, int]) -> str:
                    for key, what in parts if samples.get(key)])  # fmt: skip
 
 
+def training(progress: Progress) -> str:
+    """What of the network is trained now, in a sentence; empty where that is everything, or was never said."""
+    started, rates = progress.started, {name: rate for name, rate in progress.parts.items() if rate}
+    if started is None or progress.trained == started.parameters or not rates:
+        return ""
+    same = len(set(rates.values())) == 1
+    names = [name if same else f"{name} at {rates[name]:.3g}" for name in reversed(rates)]
+    return f"Trains {progress.trained:,} of {count(started.parameters, 'parameter')}: {listed(names)}."
+
+
 def computing(started: Started) -> str:
     """How a run is computed, in a sentence or two; empty for runs that never said."""
     formats = {"fp32": "numbers of full length", "bf16": "half-length numbers", "fp16": "half-length numbers"}

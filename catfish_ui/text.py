@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from math import floor
+from math import floor, inf
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$&^])")
 _JOINER = "\u2060"  # no width, no break: keeps ":name:", "->", "www." and "@" from being read as more than text
@@ -58,6 +58,17 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(round(whole / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def roughly(seconds: float) -> str:
+    """Seconds as an estimate says them, no more exact than it is: “8 s”, “25 s”, “2 min 10 s”, “3 h 20 min”."""
+    step = next(step for limit, step in ((10, 1), (60, 5), (300, 10), (3600, 60), (inf, 600)) if seconds < limit)
+    return duration(max(1, round(seconds / step) * step))
+
+
+def pace(seconds: float) -> str:
+    """A short time, with a decimal where it says something: “0.2 s”, “4.5 s”, “25 s”."""
+    return f"{max(seconds, 0.1):.1f} s".replace(".0 s", " s") if seconds < 9.95 else roughly(seconds)
 
 
 def ago(then: datetime, now: datetime) -> str:

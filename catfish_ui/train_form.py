@@ -13,7 +13,7 @@ from catfish_core.catalog import ARCHITECTURES, Arch
 from catfish_core.config import RunConfig
 from catfish_core.data import library
 from catfish_core.workspace import Workspace
-from catfish_ui import pipeline
+from catfish_ui import parts_form, pipeline
 from catfish_ui.text import count, number, plain
 
 
@@ -60,6 +60,8 @@ MORE = (
              0, 1000, matters=("plateau",)),
     Question("schedule.warmup", "Warm-up", "The part of the run in which the rate rises.",
              0.01, 0.99, 0.05, matters=("one_cycle",)),
+    Question("schedule.warmup_epochs", "Warm-up epochs", "The rate rises from nearly nothing. 0.5: half an epoch.",
+             0.0, 1000.0, 0.5, matters=("constant", "step", "cosine", "plateau")),
     Question("training.patience", "Stop early after", "Epochs without a lower validation loss. 0: never.", 0, 10_000),
     Question("optimizer.weight_decay", "Weight decay", "Pulls weights towards zero, against learning by heart.",
              0.0, 10.0, 1e-4),
@@ -67,6 +69,12 @@ MORE = (
              options=("cross_entropy", "mse")),
     Question("training.label_smoothing", "Label smoothing", "Certainty taken off the true answer, to keep it modest.",
              0.0, 0.99, 0.05),
+    Question("training.mix", "Mixed photos", "Two photos in one and both answers in part: it learns less by heart.",
+             options=("off", "mixup", "cutmix", "either")),
+    Question("training.mix_alpha", "How much is mixed", "Small: one photo with a trace of another. 1: any share.",
+             0.05, 10.0, 0.1, matters=("mixup", "cutmix", "either")),
+    Question("training.ema_decay", "Averaged weights", "Keeps a running mean of its weights. 0.99 to 0.999; 0: off.",
+             0.0, 0.9999, 0.001),
     Question("data.resize", "Photos that are not square", "How they become square.", options=("squash", "crop")),
     Question("data.normalize", "Normalisation", "The mean and spread its pixel values are brought to.",
              options=("model", "imagenet", "none")),
@@ -76,7 +84,13 @@ MORE = (
     Question("compute.precision", "Number format", "Half-length numbers are quicker where the device has them.",
              options=("auto", "fp32", "bf16", "fp16")),
 )  # fmt: skip
-CHOSEN = ("data.dataset", "model.arch", "model.pretrained", "model.frozen")  # asked in words of their own
+CHOSEN = (
+    "data.dataset",
+    "model.arch",
+    "model.pretrained",
+    "parts.preset",
+    "parts.every",
+)  # asked in words of their own
 PATHS = (*CHOSEN, *(question.path for question in (*COMMON, *MORE)))
 WORDS = {
     "squash": "Press the whole photo into the square",
@@ -94,6 +108,10 @@ WORDS = {
     "cosine": "Falls along a cosine",
     "one_cycle": "Up and down once",
     "plateau": "Falls when stuck",
+    "off": "Off",
+    "mixup": "Blended (MixUp)",
+    "cutmix": "Cut and pasted (CutMix)",
+    "either": "One or the other",
     "cross_entropy": "Cross-entropy",
     "mse": "Squared error",
     "auto": "The fastest there is",
@@ -123,6 +141,7 @@ def fill(values: RunConfig) -> None:
     for path in PATHS:
         section, field = path.split(".")
         st.session_state[f"train_{path}"] = getattr(getattr(values, section), field)
+    parts_form.fill(values.parts, catalog.arch(values.model.arch))
     st.session_state["train_training.patience"] = values.training.patience or 0
     st.session_state["train_name"] = ""
 
@@ -138,7 +157,7 @@ def sensible(row: Arch) -> dict[str, Any]:
     knows = row.weights is not None
     return {
         "model.pretrained": knows,
-        "model.frozen": knows,
+        "parts.preset": "head_only" if knows else "everything",
         "data.image_size": max(128, row.min_size) if knows else row.native_size,
         "data.normalize": "model",
         "optimizer.name": "adam",
@@ -155,8 +174,7 @@ def collect(state: Mapping[str, Any], steps: list[dict[str, Any]]) -> RunConfig:
         section, field = path.split(".")
         data.setdefault(section, {})[field] = state[f"train_{path}"]
     data["training"]["patience"] = data["training"]["patience"] or None
-    if not data["model"]["pretrained"]:
-        data["model"]["frozen"] = False  # the switch is hidden then
+    data["parts"] = parts_form.collect(state, catalog.arch(data["model"]["arch"]), data["model"]["pretrained"])
     return config.parse(data)
 
 
@@ -173,8 +191,14 @@ def photos(ws: Workspace) -> None:
         st.caption("The Data page shows them, and adds your own.")
 
 
-def network() -> None:
-    """Which network, and what it knows already."""
+def classes(ws: Workspace) -> int:
+    """How many kinds of photos the chosen dataset has; two where that is not known yet."""
+    chosen = st.session_state["train_data.dataset"]
+    return len(library.info(ws, chosen).classes) if library.is_ready(ws, chosen) else 2
+
+
+def network(ws: Workspace) -> None:
+    """Which network, what it knows already, and what of it learns."""
     names = {row.id: f"{row.name} · {number(row.parameters * 1e6)} parameters" for row in ARCHITECTURES}
     row = catalog.arch(st.session_state["train_model.arch"])
     with st.container(gap="xxsmall"):
@@ -182,18 +206,22 @@ def network() -> None:
         st.caption(f"{row.about} From {row.year}. A parameter is a number that training adjusts.")
     if row.weights is None:
         st.session_state["train_model.pretrained"] = False
-        return
-    where = "come with CatFish" if row.bundled else "are downloaded once, when training starts"
-    _switch("model.pretrained", "Start from ImageNet", f"It has already seen a million photos. Its weights {where}.")
-    if st.session_state["train_model.pretrained"]:
-        about = "Only a small new head learns: quick, and enough for most photos."
-        _switch("model.frozen", "Keep what it knows", about)
+    else:
+        where = "come with CatFish" if row.bundled else "are downloaded once, when training starts"
+        about = f"It has already seen a million photos. Its weights {where}."
+        _switch("model.pretrained", "Start from ImageNet", about, on_change=parts_form.start_changed)
+    parts_form.ask(row, classes(ws))
+
+
+def part_by_part(ws: Workspace) -> None:
+    """The architecture as a list of its parts, to train each as one likes."""
+    parts_form.one_by_one(catalog.arch(st.session_state["train_model.arch"]), classes(ws))
 
 
 def ask(questions: Sequence[Question]) -> None:
     """The questions that matter, side by side, each with its sentence."""
     state = st.session_state
-    chosen = (state["train_optimizer.name"], state["train_schedule.kind"])
+    chosen = (state["train_optimizer.name"], state["train_schedule.kind"], state["train_training.mix"])
     cells = st.grid(2, min_column_width=230, gap=("small", "medium"))
     for question in questions:
         if question.matters and not set(question.matters) & set(chosen):
@@ -217,9 +245,9 @@ def _select(path: str, label: str, options: Mapping[str, str], on_change: Callab
     )
 
 
-def _switch(path: str, label: str, about: str) -> None:
+def _switch(path: str, label: str, about: str, on_change: Callable[[], None]) -> None:
     with st.container(gap=None):
-        st.toggle(label, key=f"train_{path}", persist_state="session")
+        st.toggle(label, key=f"train_{path}", on_change=on_change, persist_state="session")
         st.caption(about)
 
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from catfish_core.errors import ConfigError
-from catfish_ui import cache, guard, pipeline, places, starting, train_form
+from catfish_ui import cache, estimating, guard, pipeline, places, starting, train_form
 from catfish_ui.forms import spoken
 from catfish_ui.text import count, listed, plain
 
@@ -29,7 +29,9 @@ with left, st.container(border=True, gap="small", height="stretch"):
         st.page_link(places.AUGMENT, label="Choose augmentations", icon=":material/auto_awesome:")
 with right, st.container(border=True, gap="small", height="stretch"):
     st.markdown("##### What learns")
-    train_form.network()
+    train_form.network(ws)
+with st.expander("Part by part", icon=":material/account_tree:"):
+    train_form.part_by_part(ws)
 
 with st.container(border=True, gap="small"):
     st.markdown("##### How it learns")
@@ -50,6 +52,8 @@ with st.container(border=True, horizontal=True, vertical_alignment="bottom", key
         "Train", key="train_submit", type="primary", icon=":material/play_arrow:", disabled=config is None
     )
     if config:
-        st.markdown(train_form.summary(ws, config))
+        with st.container(gap=None, width="stretch"):
+            st.markdown(train_form.summary(ws, config))
+            estimating.show(ws, config)
 if pressed and config:
     starting.start(ws, config)

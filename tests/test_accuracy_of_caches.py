@@ -14,6 +14,7 @@ from catfish_core.config import (
     DataConfig,
     ModelConfig,
     OptimizerConfig,
+    PartsConfig,
     RunConfig,
     TrainingConfig,
 )
@@ -23,7 +24,7 @@ from catfish_core.jobs import worker
 from catfish_core.training import compute
 from catfish_core.workspace import Workspace
 
-LITE0 = ModelConfig(arch="efficientnet_lite0", pretrained=True, frozen=True)
+LITE0 = ModelConfig(arch="efficientnet_lite0", pretrained=True)
 CHANGES = (RandomHorizontalFlip(), ColorJitter(brightness=0.2, contrast=0.2, hue=0.05), RandomAffine())
 SEEDS = (0, 1, 2)
 POINT = 0.01
@@ -33,6 +34,7 @@ def configured(dataset, model, size, epochs, batch_size=64, steps=(), seed=0, **
     return RunConfig(
         data=DataConfig(dataset=dataset, image_size=size),
         model=model,
+        parts=PartsConfig(preset="head_only" if model.pretrained else "everything"),
         augment=AugmentConfig(steps=steps),
         optimizer=OptimizerConfig(lr=1e-3),
         training=TrainingConfig(epochs=epochs, batch_size=batch_size, device="cpu", seed=seed),

@@ -7,17 +7,19 @@ from catfish_core.config import DataConfig, ModelConfig, OptimizerConfig, RunCon
 from catfish_core.data import library
 from catfish_core.events import Completed, Tested
 from catfish_core.jobs import worker
+from catfish_core.parts import PartsConfig
 
 pytestmark = pytest.mark.slow
 
 
-def trained(workspace, photos_zip, monkeypatch, model, size, epochs):
+def trained(workspace, photos_zip, monkeypatch, model, size, epochs, preset="everything"):
     monkeypatch.setenv("CATFISH_DATASET_URL", photos_zip.as_uri())
     for _ in library.prepare(workspace, "cats-vs-fish"):
         pass
     config = RunConfig(
         data=DataConfig(dataset="cats-vs-fish", image_size=size),
         model=model,
+        parts=PartsConfig(preset=preset),
         optimizer=OptimizerConfig(name="adam", lr=1e-3),
         training=TrainingConfig(epochs=epochs),
     )
@@ -34,6 +36,6 @@ def test_simple_cnn_is_right_four_times_in_five(workspace, photos_zip, monkeypat
 
 
 def test_a_frozen_efficientnet_is_nearly_always_right(workspace, photos_zip, monkeypatch):
-    lite0 = ModelConfig(arch="efficientnet_lite0", pretrained=True, frozen=True)
-    _, test = trained(workspace, photos_zip, monkeypatch, lite0, 128, 10)
+    lite0 = ModelConfig(arch="efficientnet_lite0", pretrained=True)
+    _, test = trained(workspace, photos_zip, monkeypatch, lite0, 128, 10, "head_only")
     assert test >= 0.97

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import catfish_core
-from catfish_core.catalog import ARCHITECTURES
+from catfish_core.catalog import ARCHITECTURES, Preset
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -31,11 +32,22 @@ TRAIN = """\
 examples:
   python -m catfish_core train --dataset sketchbook --arch simple_net
   python -m catfish_core train --dataset cats-vs-fish --arch efficientnet_lite0 --pretrained --frozen
+  python -m catfish_core train --dataset cats-vs-fish --arch efficientnet_lite0 --pretrained --parts course
   python -m catfish_core train --dataset ./photos --arch resnet18 --epochs 30 --augment
   python -m catfish_core train config.json --set optimizer.lr=0.0003 --set schedule.kind=cosine
 
 Options are applied on top of CONFIG.json, --set on top of both. Every run folder has a config.json to start from.
 Ctrl-C stops the run and keeps its best weights."""
+
+
+LR_FIND = """\
+examples:
+  python -m catfish_core lr-find config.json
+  python -m catfish_core lr-find --dataset cats-vs-fish --arch simple_net --plot curve.png
+  python -m catfish_core lr-find --arch simple_cnn --seeds 3 --json
+
+It trains with a rate that grows from step to step, reads the loss, tries the best readings out in short trainings
+and recommends one. Nothing is changed by it. Ctrl-C ends it early; what was measured by then is used."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=f"CatFish {catfish_core.__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_datasets, _train, _evaluate, _predict, _runs):
+    for add in (_datasets, _train, _lr_find, _evaluate, _predict, _runs):
         add(commands)
     return whole
 
@@ -99,7 +111,11 @@ def _datasets(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _train(commands: Commands[argparse.ArgumentParser]) -> None:
-    train = _command(commands, "train", "train a network and test it", ("train", "train"), TRAIN)
+    _configured(_command(commands, "train", "train a network and test it", ("train", "train"), TRAIN))
+
+
+def _configured(train: argparse.ArgumentParser) -> None:
+    """Everything that makes up the configuration of a run."""
     train.add_argument("config", metavar="CONFIG.json", nargs="?", type=Path, help="a configuration to start from")
     train.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
@@ -116,7 +132,15 @@ def _train(commands: Commands[argparse.ArgumentParser]) -> None:
     train.add_argument(
         "--pretrained", action="store_true", help="start from what the network learned on ImageNet, with a new head"
     )
-    train.add_argument("--frozen", action="store_true", help="train the new head only; goes with --pretrained")
+    train.add_argument(
+        "--parts", metavar="PRESET", choices=get_args(Preset),
+        help="what of it is trained (default: everything). With --pretrained also head_only; course: the last three "
+        "parts, each at a third of the rate of the next; gradual: the head first, then one part more every two "
+        "epochs (parts.every) at half the rate. own: what --set 'parts.rates={\"fc\": 1, \"layer4\": 0.1}' says",
+    )  # fmt: skip
+    train.add_argument(
+        "--frozen", dest="parts", action="store_const", const="head_only", help="the same as --parts head_only"
+    )
     train.add_argument(
         "--image-size", type=int, metavar="N",
         help="side of the photos in pixels (default: 64 for the course's two networks, 128 for the others)",
@@ -127,6 +151,24 @@ def _train(commands: Commands[argparse.ArgumentParser]) -> None:
     train.add_argument("--seed", type=int, metavar="N", help="same seed, same run (default: 0)")
     train.add_argument("--augment", action="store_true", help="vary the training photos by the course's recipe")
     train.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], help="what computes (default: auto)")
+
+
+def _lr_find(commands: Commands[argparse.ArgumentParser]) -> None:
+    find = _command(commands, "lr-find", "find a learning rate for a network", ("lr_find", "lr_find"), LR_FIND)
+    _configured(find)
+    find.add_argument("--plot", metavar="FILE.png", type=Path, help="draw the curve into this picture")
+    find.add_argument("--init", type=float, metavar="X", help="the rate of the first step (default: 1e-6)")
+    find.add_argument("--final", type=float, metavar="X", help="the rate of the last step (default: 1)")
+    find.add_argument("--steps", type=int, metavar="N", help="steps on the way (default: 100)")
+    find.add_argument(
+        "--scale", choices=["exponential", "linear"], help="multiply the rate from step to step, or add to it"
+    )
+    find.add_argument("--smoothing", choices=["ewm", "rolling"], help="fading mean (default), or that of 5 losses")
+    find.add_argument("--seeds", type=int, metavar="N", help="sweeps, each with its own first weights (default: 1)")
+    find.add_argument("--divergence", type=float, metavar="X", help="stop at this many times the lowest loss (4)")
+    find.add_argument("--val-every", type=int, metavar="N", help="measure the validation loss every N steps")
+    find.add_argument("--probes", type=int, metavar="N", help="suggestions tried out in short trainings (default: 3)")
+    find.add_argument("--probe-steps", type=int, metavar="N", help="steps of such a training (default: 50)")
 
 
 def _evaluate(commands: Commands[argparse.ArgumentParser]) -> None:

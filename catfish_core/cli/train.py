@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ from catfish_core.events import (
     Preparing,
     Started,
     Stopped,
+    Unfrozen,
 )
 from catfish_core.events import Tested as TestResult  # pytest takes a class called Test… for tests
+from catfish_core.jobs.directory import Job
 from catfish_core.runs import Run
 from catfish_core.workspace import Workspace
 
@@ -39,7 +41,7 @@ FIELDS = {  # option → field of the configuration
     "image_size": "data.image_size",
     "arch": "model.arch",
     "pretrained": "model.pretrained",
-    "frozen": "model.frozen",
+    "parts": "parts.preset",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",
     "seed": "training.seed",
@@ -105,7 +107,7 @@ def watch(run: Run, *, as_json: bool) -> int:
     """Train `run` in this process, tell what happens, and print the result."""
     from catfish_core.jobs.worker import work
 
-    with Bar() as bar, _worker_output(run) as complaints:
+    with Bar() as bar, worker_output(run) as complaints:
         teller = Teller(run, bar, quiet=as_json)
         ended = work(run, teller)
     if as_json:
@@ -120,9 +122,9 @@ def watch(run: Run, *, as_json: bool) -> int:
 
 
 @contextmanager
-def _worker_output(run: Run) -> Iterator[Path]:
-    """What the worker prints goes where it goes when the app starts it: into the log of the run."""
-    path = run.attempt / "log.txt"
+def worker_output(job: Job) -> Iterator[Path]:
+    """What the worker prints goes where it goes when the app starts it: into the log of the job."""
+    path = job.attempt / "log.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8", errors="backslashreplace") as log, contextlib.redirect_stderr(log):
         yield path
@@ -141,6 +143,11 @@ def result(run: Run, ended: Event) -> dict[str, Any]:
         "seconds": round(getattr(ended, "seconds", ended.time - told[0].time), 3),
     }
     return {**data, "error": f"{ended.what} {ended.hint}".strip()} if isinstance(ended, Failed) else data
+
+
+def trained(parts: Mapping[str, float]) -> str:
+    """The parts that are trained with their rates, from the head backwards."""
+    return ", ".join(f"{name} at {rate:.3g}" for name, rate in reversed(list(parts.items())) if rate)
 
 
 class Teller:
@@ -173,8 +180,12 @@ class Teller:
             yield f"{len(event.classes)} classes; photos: {counts}."
             how = f"{event.device} ({event.compute})" if event.compute else event.device
             yield f"{event.trained:,} of {event.parameters:,} weights to train, on {how}."
+            if 0 in event.parts.values():
+                yield f"Trained: {trained(event.parts)}; the rest is frozen."
             if event.note:
                 yield event.note
+        elif isinstance(event, Unfrozen):
+            yield f"From epoch {event.epoch + 1} on it trains {event.trained:,} weights: {trained(event.parts)}."
         elif isinstance(event, MemorySaved):
             yield f"Memory ran out: batches are computed in {event.micro_batch:,} photos, to the same steps."
         elif isinstance(event, EpochEnd):

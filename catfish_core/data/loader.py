@@ -23,7 +23,7 @@ Photos = NDArray[np.uint8]  # (n, size, size, 3)
 Normal = NDArray[np.float32]
 Indices = NDArray[np.int64]
 Augment = Callable[[Photos, NDArray[np.uint64]], Photos]  # photos and a seed for each
-Cached = Callable[[Indices], Photos]
+Cached = Callable[[Indices], Photos | None]
 Share = Callable[[Tensor], Tensor]
 cv2.setNumThreads(1)  # photos are made ready beside a network that computes on every core
 KEPT = 256 * 2**20  # bytes of normalised photos up to which a split stays in memory
@@ -32,8 +32,8 @@ KEPT = 256 * 2**20  # bytes of normalised photos up to which a split stays in me
 class Pictures:
     """Photos as squares of `size` pixels, uint8: read from `cached` where they are there, decoded where not.
 
-    `cached` gives the photos at some indices as (n, size, size, 3): a split of data.pixels. `names` are for
-    messages, where the files' own names say nothing.
+    `cached` gives the photos at some indices as (n, size, size, 3): a split of data.pixels; None where there are
+    none yet. `names` are for messages, where the files' own names say nothing.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class Pictures:
 
     def read(self, indices: Indices) -> Photos:
         """The photos at `indices`, uint8 (n, size, size, 3); raises PhotoError for one that cannot be decoded."""
-        return (self.cached or self._decode)(indices)
+        found = self.cached(indices) if self.cached else None
+        return self._decode(indices) if found is None else found
 
     def _decode(self, indices: Indices) -> Photos:
         pixels = np.empty((len(indices), self.size, self.size, 3), dtype=np.uint8)
@@ -150,14 +151,14 @@ class Batches:
         seed: int | None = None,
         channels_last: bool = False,
         ahead: int = 1,
-        share: Share = lambda piece: piece,
+        share: Share | None = None,
     ) -> None:
         if len(pictures) != len(labels):
             raise ValueError(f"{len(pictures)} pictures need as many labels, got {len(labels)}")
         self.pictures = pictures
         self.labels = torch.tensor(list(labels), dtype=torch.int64)
         self.batch_size = batch_size
-        self.augment, self.seed, self.share = augment, seed, share
+        self.augment, self.seed, self.share = augment, seed, share or (lambda batch: batch)
         self.channels_last, self.ahead = channels_last, ahead
         self._normalise = Normalise(mean, std)
         self._plain = Kept(lambda piece: self._laid_out(self.pictures.read(piece)), len(pictures))
@@ -177,12 +178,13 @@ class Batches:
     def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `n`, counted from 0; raises PhotoError for a photo that no longer decodes."""
         pieces = self.pieces(n)
+        ours = [self.share(piece) for piece in pieces]
         pool = ThreadPoolExecutor(self.ahead, thread_name_prefix="decode")
         coming: deque[Future[Tensor]] = deque()
         try:
             for k, piece in enumerate(pieces):
-                for later in pieces[k + len(coming) : k + 1 + self.ahead]:
-                    coming.append(pool.submit(self._images, self.share(later), n))
+                for later in ours[k + len(coming) : k + 1 + self.ahead]:
+                    coming.append(pool.submit(self._images, later, n))
                 yield coming.popleft().result(), self.labels[piece]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -57,7 +57,7 @@ class Pixels:
         self._all = np.frombuffer(self._map, dtype=np.uint8).reshape(-1, size, size, 3)
         self._rows, self._lease, self._touched = rows, lease, 0
 
-    def take(self, split: str, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def take(self, split: str, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
         """The photos at `indices` of `split`, a copy: uint8 (n, size, size, 3)."""
         taken: NDArray[np.uint8] = self._all[self._rows[split][np.asarray(indices, dtype=np.int64)]]
         self._hand_back(taken.nbytes)
@@ -127,7 +127,7 @@ def prepare(ws: Workspace, dataset: Dataset, size: int, mode: Mode) -> Generator
     does not match its checksum is made again. Raises PhotoError for a photo that is gone or no longer decodes,
     StorageError when the disk is full or the budget too small: nothing is left behind then.
     """
-    key = f"{dataset.info.version}-{size}-{mode}-{FORMAT}"
+    key = _key(dataset.info.version, size, mode)
     place = _Place(ws.pixels / key, size, sum(len(split.labels) for split in dataset.splits.values()))
     lock = _lock(ws, key)
     try:
@@ -141,6 +141,15 @@ def prepare(ws: Workspace, dataset: Dataset, size: int, mode: Mode) -> Generator
         return Pixels(place.data, size, _rows(dataset), _lease(ws, key))
     finally:
         lock.release()
+
+
+def is_ready(ws: Workspace, version: str, size: int, mode: Mode) -> bool:
+    """Whether the squares of the dataset `version` have been finished; not whether they are still whole."""
+    return (ws.pixels / _key(version, size, mode) / "ready.json").exists()
+
+
+def _key(version: str, size: int, mode: Mode) -> str:
+    return f"{version}-{size}-{mode}-{FORMAT}"
 
 
 def forget(ws: Workspace, version: str) -> None:

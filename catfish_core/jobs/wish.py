@@ -6,27 +6,27 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from catfish_core.runs import Run
+from catfish_core.jobs.directory import Job
 
 POLL = 0.1  # seconds between two looks at the file
 PATIENCE = 1.2  # seconds the loop has to answer; one batch of a large network can take longer
 
 
 class StopWish:
-    """Called, says whether the run shall stop. As a context it listens; `overdue` is called when nobody answered.
+    """Called, says whether the job shall stop. As a context it listens; `overdue` is called when nobody answered.
 
     Listening happens in a thread, so that a wish is heard while a single batch computes for a minute.
     """
 
-    def __init__(self, run: Run, overdue: Callable[[], None] | None = None) -> None:
-        self._run = run
+    def __init__(self, job: Job, overdue: Callable[[], None] | None = None) -> None:
+        self._job = job
         self._overdue = overdue
         self._wished = threading.Event()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True, name="stop-wish")
 
     def __call__(self) -> bool:
-        """Whether the run shall stop."""
+        """Whether the job shall stop."""
         return self._wished.is_set()
 
     def wish(self, *_: object) -> None:
@@ -45,7 +45,7 @@ class StopWish:
 
     def _listen(self) -> None:
         while not self._done.is_set():
-            if self._run.stop_wished():
+            if self._job.stop_wished():
                 self.wish()
             if self._wished.is_set():
                 if self._overdue and not self._done.wait(PATIENCE):

@@ -1,7 +1,7 @@
-"""`python -m catfish_core.jobs.worker RUN_DIRECTORY`: train one run from its config.json alone.
+"""`python -m catfish_core.jobs.worker DIRECTORY`: do one run or one sweep from what lies in its directory alone.
 
-The worker holds the run's lock while it lives, is the only writer of the directory, and ends its log with
-exactly one of Completed, Stopped or Failed. torch is imported once the log says that work has begun.
+The worker holds the directory's lock while it lives, is its only writer, and ends its log with exactly one
+of Completed, SweepCompleted, Stopped or Failed. torch is imported once the log says that work has begun.
 """
 
 from __future__ import annotations
@@ -20,52 +20,68 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from catfish_core.errors import CatfishError, RunError, out_of_memory
-from catfish_core.events import Completed, Event, EventLog, Failed, Preparing, Stopped
+from catfish_core.events import Completed, Event, EventLog, Failed, Preparing, Stopped, SweepCompleted
+from catfish_core.jobs.directory import Job
 from catfish_core.jobs.wish import StopWish
 from catfish_core.runs import Run
+from catfish_core.sweeps import Sweep
 from catfish_core.workspace import write_text
 
 LOCK_WAIT = 5.0  # seconds; readers probe the lock for an instant
 
 
-def work(run: Run, on_event: Callable[[Event], None] = lambda event: None, *, alone: bool = False) -> Event:
-    """Train `run` to its end in this process and return its terminal event.
+def work(job: Job, on_event: Callable[[Event], None] = lambda event: None, *, alone: bool = False) -> Event:
+    """Do `job` to its end in this process and return its terminal event.
 
     `on_event` sees every event after it was written. SIGTERM and SIGINT are taken for the wish to stop. `alone`
-    says that this process lives for the run only: it may then end itself when a batch takes too long to let go.
-    Raises RunError when another worker holds the run.
+    says that this process lives for the job only: it may then end itself when a batch takes too long to let go.
+    Raises RunError when another worker holds it.
     """
     try:
-        lock = FileLock(run.lock_path, timeout=LOCK_WAIT, poll_interval=0.01).acquire()
+        lock = FileLock(job.lock_path, timeout=LOCK_WAIT, poll_interval=0.01).acquire()
     except Timeout:
-        raise RunError("Another worker is training this run already.", "Its page shows how far it is.") from None
-    with lock, EventLog(run.events_path) as log:
-        return _Work(run, log, on_event).do(alone)
+        what = f"Another worker is at this {job.noun} already."
+        raise RunError(what, "Its page shows how far it is.") from None
+    with lock, EventLog(job.events_path) as log:
+        return _Work(job, log, on_event).do(alone)
+
+
+def job_at(path: Path) -> Job:
+    """The sweep or the run whose directory `path` is."""
+    sweep = Sweep(path)
+    return sweep if sweep.settings_path.exists() else Run(path)
+
+
+def _steps(job: Job, stop: StopWish) -> Iterator[Event]:
+    """What the engine tells while it does `job`. It is imported here: torch takes seconds."""
+    if isinstance(job, Sweep):
+        from catfish_core.training.search import search
+
+        return search(job, stop)
+    from catfish_core.jobs.ranks import train
+
+    assert isinstance(job, Run)
+    return train(job, stop)
 
 
 class _Work:
     """One attempt: the log it writes to, and the end that is written exactly once."""
 
-    def __init__(self, run: Run, log: EventLog, on_event: Callable[[Event], None]) -> None:
-        self.run, self.log, self.on_event = run, log, on_event
+    def __init__(self, job: Job, log: EventLog, on_event: Callable[[Event], None]) -> None:
+        self.job, self.log, self.on_event = job, log, on_event
         self.began = time.time()
         self.kept_epoch: int | None = None
         self.epoch = 0
         self.writing = threading.RLock()
 
     def do(self, alone: bool) -> Event:
-        write_text(self.run.attempt / "started.json", json.dumps({"pid": os.getpid(), "time": self.began}) + "\n")
-        with StopWish(self.run, self.leave if alone else None) as stop, _signals(stop):
+        write_text(self.job.attempt / "started.json", json.dumps({"pid": os.getpid(), "time": self.began}) + "\n")
+        with StopWish(self.job, self.leave if alone else None) as stop, _signals(stop):
             self.say(Preparing(what="Starting up"))
             return self.say(self.outcome(stop))
 
     def outcome(self, stop: StopWish) -> Event:
-        def steps() -> Iterator[Event]:
-            from catfish_core.jobs.ranks import train  # torch: seconds
-
-            return train(self.run, stop)
-
-        return ending(steps, self.say) or self.stopped()
+        return ending(lambda: _steps(self.job, stop), self.say) or self.stopped()
 
     def say(self, event: Event) -> Event:
         with self.writing:
@@ -87,10 +103,10 @@ class _Work:
 
 
 def ending(steps: Callable[[], Iterator[Event]], say: Callable[[Event], object]) -> Event | None:
-    """Say what the `steps` tell, but for their end: that is the value, Completed or Failed, None when stopped."""
+    """Say what the `steps` tell, but for their end: that is the value, None when stopped."""
     try:
         for event in steps():
-            if isinstance(event, (Completed, Failed)):
+            if isinstance(event, (Completed, SweepCompleted, Failed)):
                 return event
             say(event)
         return None
@@ -104,7 +120,7 @@ def ending(steps: Callable[[], Iterator[Event]], say: Callable[[Event], object])
 
 @contextmanager
 def _signals(stop: StopWish) -> Iterator[None]:
-    """SIGTERM and SIGINT are the wish to stop while a run trains in the main thread; afterwards as they were."""
+    """SIGTERM and SIGINT are the wish to stop while a job is done in the main thread; afterwards as they were."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -125,13 +141,13 @@ def _unexpected(error: Exception) -> Failed:
         )
     return Failed(
         what=f"Something unexpected happened: {type(error).__name__}: {str(error)[:300]}",
-        hint="The log of this run has the whole story; a bug report with it is welcome.",
+        hint="The log has the whole story; a bug report with it is welcome.",
     )
 
 
 def main(arguments: list[str]) -> int:
-    """Train the run in the directory given; 0 when it completed or was stopped, 1 when it failed."""
-    ended = work(Run(Path(arguments[0])), alone=True)
+    """Do the run or sweep in the directory given; 0 when it completed or was stopped, 1 when it failed."""
+    ended = work(job_at(Path(arguments[0])), alone=True)
     return 1 if isinstance(ended, Failed) else 0
 
 

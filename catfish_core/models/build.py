@@ -1,7 +1,8 @@
-"""From a row of the catalogue to a network: built, given a new head, frozen in part."""
+"""From a row of the catalogue to a network: built, given a new head, taken apart, frozen in part."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ def build(model: ModelConfig, classes: int, image_size: int, workspace: Workspac
         return _bare(arch, classes, image_size)
     network = _bare(arch, IMAGENET_CLASSES, image_size, pretrained=True)
     weights.load(network, arch, workspace)
-    return _adapted(network, arch, model, classes)
+    return _adapted(network, arch, classes)
 
 
 def build_empty(model: ModelConfig, classes: int, image_size: int) -> nn.Module:
@@ -37,17 +38,34 @@ def build_empty(model: ModelConfig, classes: int, image_size: int) -> nn.Module:
     arch = catalog.arch(model.arch)
     if not model.pretrained:
         return _bare(arch, classes, image_size, initialise=False)
-    return _adapted(_bare(arch, IMAGENET_CLASSES, image_size, pretrained=True), arch, model, classes)
+    return _adapted(_bare(arch, IMAGENET_CLASSES, image_size, pretrained=True), arch, classes)
 
 
-def _adapted(network: nn.Module, arch: Arch, model: ModelConfig, classes: int) -> nn.Module:
-    """An ImageNet network made ours: helper outputs out, the new head in, the rest frozen where asked."""
-    _drop_auxiliary(network)
+def _adapted(network: nn.Module, arch: Arch, classes: int) -> nn.Module:
+    """An ImageNet network made ours: helper outputs out, the new head in."""
+    drop_auxiliary(network)
     _replace_head(network, arch, classes)
-    if model.frozen:
-        network.requires_grad_(False)
-        network.get_submodule(arch.head).requires_grad_(True)
     return network
+
+
+def parts(network: nn.Module, arch: Arch) -> dict[str, list[nn.Parameter]]:
+    """The parameters of each part of `network`, first stage to head.
+
+    A layer between two stages, such as the first BatchNorm of a ResNet, belongs to the stage before it.
+    """
+    found: dict[str, list[nn.Parameter]] = {name: [] for name in arch.parts}
+    latest = arch.parts[0]
+    for name, parameter in network.named_parameters():
+        latest = next((part for part in found if name.startswith(f"{part}.")), latest)
+        found[latest].append(parameter)
+    return found
+
+
+def freeze(network: nn.Module, arch: Arch, shares: Mapping[str, float]) -> None:
+    """Freeze the parts whose share of the learning rate is 0, and let the others learn."""
+    for name, inside in parts(network, arch).items():
+        for parameter in inside:
+            parameter.requires_grad_(shares[name] > 0)
 
 
 def _bare(
@@ -73,7 +91,7 @@ def _bare(
     return network
 
 
-def _drop_auxiliary(network: nn.Module) -> None:
+def drop_auxiliary(network: nn.Module) -> None:
     """Take out helper outputs for other classes: a pretrained network no longer needs them."""
     if getattr(network, "aux_logits", False):
         network.aux_logits = False  # type: ignore[assignment]

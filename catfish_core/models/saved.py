@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -35,6 +35,12 @@ class Description(BaseModel):
     resize: Literal["squash", "crop"]
     mean: Statistics
     std: Statistics
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _without_frozen(cls, model: Any) -> Any:
+        """How it was trained is not asked here; before configurations had parts, it was told nevertheless."""
+        return {k: v for k, v in model.items() if k != "frozen"} if isinstance(model, dict) else model
 
 
 @dataclass

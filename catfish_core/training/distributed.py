@@ -32,7 +32,7 @@ def processes(config: RunConfig) -> int:
     wanted, device = config.compute.processes, optim.device(config.training.device)
     cards = torch.cuda.device_count() if device.type == "cuda" else 1
     if wanted == "auto":
-        return max(1, cards)
+        return max(1, cards) if config.training.mix == "off" else 1  # photos are mixed across their batch
     if device.type != "cpu" and wanted > cards:
         raise ConfigError(
             f"compute.processes: this run wants {wanted}, one for each graphics card, and there is only {cards} here."
@@ -81,8 +81,14 @@ class Team:
         return converted
 
     def learner(self, part: nn.Module) -> nn.Module:
-        """`part` so that a backward pass leaves the mean of all processes' gradients on every one of them."""
-        return part if self.size == 1 else DistributedDataParallel(part, forward_sync_buffers=False)
+        """`part` so that a backward pass leaves the mean of all processes' gradients on every one of them.
+
+        To be called again when other parameters are trained: which they are is looked up here.
+        """
+        if self.size == 1:
+            return part
+        bare = part.module if isinstance(part, DistributedDataParallel) else part
+        return DistributedDataParallel(bare, forward_sync_buffers=False)
 
     def silent(self, learner: nn.Module, silent: bool) -> AbstractContextManager[object]:
         """A context whose forward passes leave gradients here, for more to be added, where `silent`."""

@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from catfish_core import catalog
+from catfish_core import catalog, parts
 from catfish_core.config import RunConfig
 from catfish_core.data.loader import Batches
 from catfish_core.errors import out_of_memory
@@ -41,6 +41,9 @@ LARGEST = 2 * 2**30  # bytes of one file, which is held in memory while it is co
 BUDGET = 8 * 2**30  # bytes of all files; beyond that those not used for longest go
 LIGHT = 4096  # numbers a photo up to which one thread trains the head at least as quickly as several
 WAIT = 0.2  # seconds between two looks at features that another process computes
+
+
+Decoded = Callable[[], Generator[Preparing, None, None]]
 
 
 class FeatureBatches:
@@ -85,36 +88,35 @@ def sources(
     val: Batches,
     about: dict[str, Any],
     folder: Path,
+    decoded: Decoded,
     should_stop: Callable[[], bool],
 ) -> Generator[Preparing, None, Sources | None]:
     """Photos, or where that gives the same result sooner, what the frozen backbone of `state` sees in them.
 
     For the latter `state.learner` becomes the head; `state.model` stays the whole network. `about` is what decides
-    the pixels. None when asked to stop.
+    the pixels; `decoded` is gone through before the first photo is looked at. None when asked to stop.
     """
-    wish = config.compute
-    if not (config.model.frozen and wish.feature_cache):
-        return Sources(train, val)
-    if train.augment is not None and not wish.feature_views:
-        note = "Photos are augmented anew in every epoch, so the frozen backbone computes all of them every time."
-        return Sources(train, val, note)
     arch = catalog.arch(config.model.arch)
     backbone = Backbone(state.model, state.model.get_submodule(arch.head), state.compute, state.device)
-    if backbone.draws:
-        return Sources(train, val, f"{arch.name} draws at random before its head, so its features cannot be kept.")
-    size = config.data.image_size
-    if backbone(torch.zeros(1, 3, size, size)).nbytes * max(train.samples, val.samples) > LARGEST:
-        return Sources(train, val, f"{arch.name}'s features of all photos are too large to be kept.")
-    made_by = {"arch": arch.id, "weights": backbone.identity(), "precision": state.compute.precision}
-    cache = Cache(folder, backbone, {**about, **made_by, "device": state.device.type}, should_stop)
     keys: list[dict[str, Any]] = [{}]
     note = "The frozen backbone sees every photo once; its head trains on what it saw."
     if train.augment is not None:
-        augmentation = config.augment.model_dump(mode="json")
-        keys = [{**augmentation, "seed": config.training.seed, "view": n} for n in range(wish.feature_views)]
-        note = (
-            f"The frozen backbone sees {len(keys)} augmented views of every photo; its head trains on them in turn."
-        )
+        augmentation, views = config.augment.model_dump(mode="json"), config.compute.feature_views
+        keys = [{**augmentation, "seed": config.training.seed, "view": n} for n in range(views)]
+        note = f"The frozen backbone sees {views} augmented views of every photo; its head trains on them in turn."
+    against = _against(config, backbone)
+    if against is None:
+        made_by = {"arch": arch.id, "weights": backbone.identity(), "precision": state.compute.precision}
+        about = {**about, **made_by, "device": state.device.type}
+        cache = Cache(folder, backbone, about, decoded, should_stop)
+        size = config.data.image_size
+        if not cache.path("train", keys[0]).exists() and (
+            backbone(torch.zeros(1, 3, size, size)).nbytes * max(train.samples, val.samples) > LARGEST
+        ):
+            against = f"{arch.name}'s features of all photos are too large to be kept."
+    if against is not None:
+        yield from decoded()
+        return Sources(train, val, against)
     seen_train = yield from cache.batches(train, "train", keys)
     seen_val = None if seen_train is None else (yield from cache.batches(val, "val", [{}]))
     if seen_train is None or seen_val is None:
@@ -122,6 +124,20 @@ def sources(
     state.learner = state.compute.learner(backbone.head)
     light = seen_train.views[0][0].numel() <= LIGHT
     return Sources(seen_train, seen_val, note, threads=1 if light else None)
+
+
+def _against(config: RunConfig, backbone: Backbone) -> str | None:
+    """Why features are not kept, in a sentence; an empty one where nobody would expect them to be."""
+    arch, wish = catalog.arch(config.model.arch), config.compute
+    if not (wish.feature_cache and parts.head_alone(config.parts, arch, config.training.epochs)):
+        return ""
+    if config.augment.steps and not wish.feature_views:
+        return "Photos are augmented anew in every epoch, so the frozen backbone computes all of them every time."
+    if config.training.mix != "off":
+        return "Photos are mixed anew in every epoch, so the frozen backbone computes all of them every time."
+    if backbone.draws:
+        return f"{arch.name} draws at random before its head, so its features cannot be kept."
+    return None
 
 
 @dataclass(frozen=True)
@@ -166,7 +182,7 @@ class Backbone:
     def identity(self) -> str:
         """A hash of all its weights and statistics, the same wherever they lie and in whatever memory format."""
         within = {id(tensor) for tensor in (*self.head.parameters(), *self.head.buffers())}
-        found = hashlib.blake2b(digest_size=16)
+        found = hashlib.sha256()  # processors have instructions for it: twice as quick as blake2b
         for name, tensor in self.model.state_dict(keep_vars=True).items():
             if id(tensor) not in within:
                 found.update(name.encode() + _bytes(tensor.detach().cpu()).tobytes())
@@ -177,12 +193,14 @@ class Backbone:
 class Cache:
     """The features of one backbone for the photos of one dataset in one shape, in `folder`.
 
-    `about` is everything else that decides what they are, as plain values.
+    `about` is everything else that decides what they are, as plain values; `decoded` is gone through before a photo
+    is looked at.
     """
 
     folder: Path
     backbone: Backbone
     about: dict[str, Any]
+    decoded: Decoded
     should_stop: Callable[[], bool]
 
     def batches(
@@ -229,6 +247,7 @@ class Cache:
         once.batch_size, once.share = CHUNK, ALONE.part
         if once.augment is None:
             once.seed = None
+        yield from self.decoded()
         features, done = None, 0
         for piece, (images, _) in zip(once.pieces(view), once.epoch(view), strict=True):
             if self.should_stop():

@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -18,16 +19,21 @@ from catfish_core.config import RunConfig
 from catfish_core.errors import TrainingError, out_of_memory
 from catfish_core.events import BatchEnd, EarlyStop, EpochEnd, Event, MemorySaved
 from catfish_core.models.build import AUX_WEIGHT, split_outputs, train_mode
+from catfish_core.training.average import Average
 from catfish_core.training.compute import Compute, parts, reading, smallest_part
 from catfish_core.training.distributed import ALONE, Team
 from catfish_core.training.optim import Loss, Schedule, loss_function
+from catfish_core.training.thaw import thaw
 
 ShouldStop = Callable[[], bool]
 LATE = {"cuda": 1}  # steps behind at which a loss is read, so that the device's queue never runs empty
 
 
 class Source(Protocol):
-    """Where batches of (images, labels) come from: `data.loader.Batches`, features of a frozen backbone, tensors."""
+    """Where batches of (images, labels) come from: `data.loader.Batches`, features of a frozen backbone, tensors.
+
+    Labels are numbers of classes (B,), or the share that each class has in a mixed photo (B, C).
+    """
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
@@ -46,6 +52,7 @@ class TrainState:
     `learner` is what the batches go through: the model, or its head where they are features of a frozen
     backbone, compiled or not. `micro_batch` is the most photos computed at once, None for whole batches. `team`
     are the processes that share each batch; images are this one's part of it, labels the whole batch's.
+    With an `average` it is the averaged weights that are validated and worth keeping: see `kept`.
     """
 
     model: nn.Module
@@ -57,6 +64,7 @@ class TrainState:
     scaler: GradScaler = field(default_factory=lambda: GradScaler(enabled=False))
     micro_batch: int | None = None
     team: Team = ALONE
+    average: Average | None = None
     epoch: int = 0
     step: int = 0
     best_epoch: int = 0
@@ -69,6 +77,10 @@ class TrainState:
     def __post_init__(self) -> None:
         if self.learner is None:
             self.learner = self.model
+
+    def kept(self) -> AbstractContextManager[object]:
+        """A context in which `model` holds what is validated and saved: the average where there is one."""
+        return nullcontext() if self.average is None else self.average.applied()
 
 
 @dataclass
@@ -105,26 +117,27 @@ class Means:
 def fit(
     state: TrainState, train: Source, val: Source, config: RunConfig, should_stop: ShouldStop = lambda: False
 ) -> Iterator[Event]:
-    """Train `state.model` from `state.epoch` on, telling BatchEnd, EpochEnd and, if need be, MemorySaved, EarlyStop.
+    """Train `state.model` from `state.epoch` on, telling BatchEnd, EpochEnd and, if need be, the events between them.
 
     At each EpochEnd the model holds exactly that epoch's weights, so a caller that sees `improved` can save
-    them. `should_stop` is asked before every batch; when it says yes the generator ends with
-    `state.finished` False. Raises TrainingError when the loss is no longer a number, or when there is not
-    memory enough for the smallest part of a batch.
+    what it holds in `state.kept()`. `should_stop` is asked before every batch; when it says yes the generator
+    ends with `state.finished` False. Raises TrainingError when the loss is no longer a number, or when there is
+    not memory enough for the smallest part of a batch.
     """
     loss_fn = loss_function(config.training)
-    train_mode(state.model)
-    learning = [part for part in state.learner.modules() if part.training]
+    learning = _learning(state)
     for epoch in range(state.epoch, config.training.epochs):
+        if (thawed := thaw(state, epoch)) is not None:
+            state.learner = state.team.learner(state.learner)
+            learning = _learning(state)
+            yield thawed
         means = Means()
-        state.team.epoch_begins(config.training.seed, epoch)
-        for part in learning:  # not the whole network: asking a deep one takes longer than a step of its head
+        for part in learning:
             part.training = True
+        state.team.epoch_begins(config.training.seed, epoch)
         yield from _train_epoch(state, train, epoch, loss_fn, means, should_stop)
         trained_at = means.rate
-        state.team.validation_begins(state.model)
-        how = state.compute, state.micro_batch, state.team
-        measured = validate(state.learner, val, loss_fn, state.device, should_stop, *how)
+        measured = _validated(state, val, loss_fn, should_stop)
         if measured is None:
             return
         _remember(state, epoch, measured)
@@ -152,18 +165,26 @@ def fit(
             return
 
 
+def _learning(state: TrainState) -> list[nn.Module]:
+    """What is in training mode while `state` learns. Kept, because to ask a deep network takes longer than a step
+    of its head."""
+    train_mode(state.model)
+    return [part for part in state.learner.modules() if part.training]
+
+
 def _train_epoch(
     state: TrainState, train: Source, epoch: int, loss_fn: Loss, means: Means, should_stop: ShouldStop
 ) -> Iterator[Event]:
+    if state.average is not None:
+        state.average.follow(state.model)
     behind: deque[_Step] = deque()
     for batch, (images, labels) in enumerate(train.epoch(epoch)):
         if should_stop():
             break
         lr = state.schedule.apply(state.step)
-        images, labels = (state.compute.moved(tensor, state.device) for tensor in (images, labels))
-        facts = yield from _gradients(state, images, labels, loss_fn, epoch)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
+        facts = yield from step(state, images, labels, loss_fn, epoch)
+        if state.average is not None:
+            state.average.update()
         behind.append(_Step(epoch, batch, state.step, lr, len(labels), reading(facts)))
         state.step += 1
         if len(behind) > LATE.get(state.device.type, 0):
@@ -196,6 +217,17 @@ def _told(made: _Step, means: Means) -> Iterator[BatchEnd]:
             f"In epoch {made.epoch + 1} the loss stopped being a number: the steps were too long, weights exploded.",
             f"Try a learning rate ten times smaller than {made.lr:.2g}.",
         )
+
+
+def step(
+    state: TrainState, images: Tensor, labels: Tensor, loss_fn: Loss, epoch: int
+) -> Generator[MemorySaved, None, Tensor]:
+    """One step at the rates that the optimizer has; the batch's mean loss before it and how many were right, (2,)."""
+    images, labels = (state.compute.moved(tensor, state.device) for tensor in (images, labels))
+    facts = yield from _gradients(state, images, labels, loss_fn, epoch)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    return facts
 
 
 def _gradients(
@@ -249,8 +281,22 @@ def _accumulated(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Los
             total = total + AUX_WEIGHT * loss_fn(extra.float(), truth)
         state.scaler.scale(total * share * team.size).backward()  # type: ignore[no-untyped-call]
         if weight:
-            facts += torch.stack((loss.detach() * share, (logits.detach().argmax(1) == truth).sum()))
+            right = (logits.detach().argmax(1) == dominant(truth)).sum()
+            facts += torch.stack((loss.detach() * share, right))
     return team.summed(facts)
+
+
+def dominant(labels: Tensor) -> Tensor:
+    """The class (B,) that counts as right: of a mixed photo, whose labels are (B, C), the one with most of it."""
+    return labels.argmax(1) if labels.dim() == 2 else labels
+
+
+def _validated(state: TrainState, val: Source, loss_fn: Loss, should_stop: ShouldStop) -> Means | None:
+    """What `state.learner` makes of `val`, computed as the training is."""
+    how = state.compute, state.micro_batch, state.team
+    with state.kept():
+        state.team.validation_begins(state.model)
+        return validate(state.learner, val, loss_fn, state.device, should_stop, *how)
 
 
 @torch.inference_mode()

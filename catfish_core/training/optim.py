@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -10,14 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
+from catfish_core import catalog, parts
 from catfish_core.config import OptimizerConfig, RunConfig, TrainingConfig
 from catfish_core.errors import ConfigError
-from catfish_core.training.schedule import multiplier
+from catfish_core.models import build
+from catfish_core.training.schedule import multiplier, warmup_steps
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Group = dict[str, Any]  # what torch takes: "params", "lr"
 
 # fused: one pass over all weights for a whole step; torch has none for RMSprop, nor all of them on MPS.
-_OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter], OptimizerConfig, bool], Optimizer]] = {
+_OPTIMIZERS: dict[str, Callable[[Sequence[Group], OptimizerConfig, bool], Optimizer]] = {
     "sgd": lambda p, c, f: SGD(p, c.lr, momentum=c.momentum, weight_decay=c.weight_decay, fused=f),
     "adagrad": lambda p, c, f: Adagrad(p, c.lr, weight_decay=c.weight_decay, fused=f),
     "rmsprop": lambda p, c, f: RMSprop(p, c.lr, momentum=c.momentum, weight_decay=c.weight_decay),
@@ -26,23 +30,54 @@ _OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter], OptimizerConfig, bool],
 }
 
 
-def optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
-    """The optimizer over the parameters of `model` that are trained; raises ConfigError where none is."""
+def optimizer(model: nn.Module, config: OptimizerConfig, groups: Sequence[Group] = ()) -> Optimizer:
+    """The optimizer over `groups`; without any, over the parameters of `model` that are trained, at one rate.
+
+    Raises ConfigError where nothing is trained.
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise ConfigError("Every part of this network is frozen: there is nothing to train.", "Unfreeze the head.")
-    return _OPTIMIZERS[config.name](trained, config, all(p.device.type in ("cpu", "cuda") for p in trained))
+    fused = all(p.device.type in ("cpu", "cuda") for p in trained)
+    return _OPTIMIZERS[config.name](groups or [{"params": trained}], config, fused)
+
+
+def groups(model: nn.Module, config: RunConfig, epoch: int = 0) -> list[Group]:
+    """What is trained in `epoch` as parameter groups with their rates, first part to head; the rest is frozen.
+
+    Neighbours that share a rate share a group: one fused step for all of them. Parts thawed at different times do
+    not: torch's fused SGD wants momentum for all of a group or for none.
+    """
+    arch = catalog.arch(config.model.arch)
+    shares, starts = parts.shares(config.parts, arch, epoch), parts.thaws(config.parts, arch, epoch + 1)
+    build.freeze(model, arch, shares)
+    inside = build.parts(model, arch)
+    return [
+        {"params": [p for name in names for p in inside[name]], "lr": config.optimizer.lr * share}
+        for (share, _), names in groupby(starts, key=lambda name: (shares[name], starts[name]))
+    ]
+
+
+def rates(config: RunConfig, epoch: int = 0) -> dict[str, float]:
+    """Every part of the network, first to head, with its rate in `epoch` before any schedule; 0 where frozen."""
+    shares = parts.shares(config.parts, catalog.arch(config.model.arch), epoch)
+    return {name: config.optimizer.lr * share for name, share in shares.items()}
 
 
 class Schedule:
     """Sets the learning rate of every parameter group before each step, in proportion to where it began."""
 
     def __init__(self, optimizer: Optimizer, config: RunConfig, steps_per_epoch: int) -> None:
-        self.optimizer = optimizer
+        self.drive(optimizer)
         self.config = config
         self.steps_per_epoch = steps_per_epoch
-        self.base = [float(group["lr"]) for group in optimizer.param_groups]
         self.plateau = Plateau(config.schedule.gamma, config.schedule.patience)
+        self._warming = False
+
+    def drive(self, optimizer: Optimizer) -> None:
+        """Set the rates of `optimizer` from here on, in proportion to those it has now."""
+        self.optimizer = optimizer
+        self.base = [float(group["lr"]) for group in optimizer.param_groups]
 
     def apply(self, step: int) -> float:
         """Set the rates for `step` (from 0 over the whole run); the rate of the last group, the head's."""
@@ -50,11 +85,12 @@ class Schedule:
         factor = multiplier(schedule, step, self.steps_per_epoch, self.config.training.epochs) * self.plateau.factor
         for group, base in zip(self.optimizer.param_groups, self.base, strict=True):
             group["lr"] = base * factor
+        self._warming = step + 1 < warmup_steps(schedule, self.steps_per_epoch)
         return self.base[-1] * factor
 
     def epoch_done(self, val_loss: float) -> None:
-        """Let a plateau schedule see the validation loss."""
-        if self.config.schedule.kind == "plateau":
+        """Let a plateau schedule see the validation loss, once the warm-up is over."""
+        if self.config.schedule.kind == "plateau" and not self._warming:
             self.plateau.see(val_loss)
 
 
@@ -90,7 +126,7 @@ class Plateau:
 
 
 def loss_function(config: TrainingConfig) -> Loss:
-    """(logits (B, C), labels (B,)) → mean loss over the batch.
+    """(logits (B, C), labels (B,) or, where photos were mixed, their shares (B, C)) → mean loss over the batch.
 
     cross_entropy, or mse: the squared error of the softmax probabilities against one-hot, summed over classes
     (Brier, 1950), so that the network's outputs stay probabilities whatever it was trained with.
@@ -101,7 +137,8 @@ def loss_function(config: TrainingConfig) -> Loss:
 
     def brier(logits: Tensor, labels: Tensor) -> Tensor:
         classes = logits.shape[1]
-        target = F.one_hot(labels, classes).to(logits.dtype) * (1 - smoothing) + smoothing / classes
+        shares = labels if labels.dim() == 2 else F.one_hot(labels, classes)
+        target = shares.to(logits.dtype) * (1 - smoothing) + smoothing / classes
         return (logits.softmax(1) - target).square().sum(1).mean()
 
     return brier

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -11,22 +12,22 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 import catfish_core
-from catfish_core import augment, catalog
+from catfish_core import augment, catalog, parts
 from catfish_core.analysis.evaluate import Report, evaluate
 from catfish_core.catalog import Statistics
 from catfish_core.config import RunConfig
 from catfish_core.data import library, pixels
 from catfish_core.data.library import Dataset
-from catfish_core.data.loader import Batches, Pictures
+from catfish_core.data.loader import Batches, Indices, Photos, Pictures
+from catfish_core.data.mixing import Mixed
 from catfish_core.data.pixels import Pixels
 from catfish_core.errors import DatasetError, RunError, StorageError
 from catfish_core.events import Completed, EpochEnd, Event, Preparing, Started, Tested, drain
@@ -34,24 +35,41 @@ from catfish_core.models import build, saved, weights
 from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
 from catfish_core.training import checkpoint, features, optim
+from catfish_core.training.average import Average
 from catfish_core.training.compute import decide, keep_memory, threads
 from catfish_core.training.distributed import ALONE, Team
 from catfish_core.training.features import Sources
 from catfish_core.training.loop import ShouldStop, TrainState, fit
 from catfish_core.workspace import Workspace, write_text
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
+
+@dataclass
 class Session:
-    """What a run is made of once its configuration has met the photos and the device."""
+    """What a run is made of once its configuration has met the photos and the device.
+
+    `pixels` are the decoded photos, once they are `decoded`; without them each look at a photo decodes it.
+    """
 
     config: RunConfig
     dataset: Dataset
     device: torch.device
     mean: Statistics
     std: Statistics
+    workspace: Workspace
     pixels: Pixels | None = None
     team: Team = ALONE
+
+    def decoded(self) -> Generator[Preparing, None, None]:
+        """Decode what is not decoded yet; where there is no room for it, training is only slower."""
+        if self.pixels is not None:
+            return
+        data = self.config.data
+        try:
+            self.pixels = yield from pixels.prepare(self.workspace, self.dataset, data.image_size, data.resize)
+        except StorageError as error:
+            yield Preparing(what=f"{error.what} The photos are read anew in every epoch, which takes longer.")
 
     def close(self) -> None:
         """Let go of the photos; no batch may be asked for any more."""
@@ -65,7 +83,10 @@ class Session:
         """
         data, training = self.config.data, split == "train"
         photos = self.dataset.splits[split]
-        cached = partial(self.pixels.take, split) if self.pixels else None
+
+        def cached(indices: Indices) -> Photos | None:
+            return self.pixels.take(split, indices) if self.pixels else None
+
         return Batches(
             Pictures(photos.paths, data.image_size, data.resize, photos.names, cached),
             photos.labels,
@@ -110,7 +131,7 @@ def train(run: Run, should_stop: ShouldStop, team: Team = ALONE) -> Iterator[Eve
     keep_memory()
     config, workspace = run.config(), Workspace(run.path.parents[1])
     with team.leader_first():
-        session = yield from _unless(should_stop, _prepared(config, workspace, team))
+        session = yield from opened(config, workspace, should_stop, team)
     if session is None:
         return
     with closing(session):
@@ -127,17 +148,14 @@ def _trained(
     """Everything from the first weights to the test report; the state is the value, None when stopped before."""
     if session.team.leads:
         _write_environment(run, session)
-    state = _state(session, workspace)
+    state = first_state(session, workspace)
     if (run.checkpoints / "last.pt").exists():
         checkpoint.load(run.checkpoints / "last.pt", state)
-    about = session.describe()
-    photos, held_back = (session.batches(split, state.compute.channels_last) for split in ("train", "val"))
     with session.team.leader_first():
-        sources = yield from features.sources(
-            state, session.config, photos, held_back, about, workspace.features, should_stop
-        )
+        sources = yield from sources_for(state, session, workspace, should_stop)
     if sources is None:
         return None
+    sources = _regularised(session, sources)
     state.learner = session.team.learner(state.learner)
     yield _started(session, state, sources.note)
     if not session.team.leads:
@@ -154,9 +172,25 @@ def _trained(
     return state
 
 
+def sources_for(
+    state: TrainState, session: Session, workspace: Workspace, should_stop: ShouldStop
+) -> Generator[Preparing, None, Sources | None]:
+    """What `state` trains and validates on; None when asked to stop before it was there."""
+    train, val = (session.batches(split, state.compute.channels_last) for split in ("train", "val"))
+
+    def decoded() -> Generator[Preparing, None, None]:
+        yield from _unless(should_stop, session.decoded())
+
+    found = yield from features.sources(
+        state, session.config, train, val, session.describe(), workspace.features, decoded, should_stop
+    )
+    return None if should_stop() else found
+
+
 def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
     """Measure the kept weights of `run` on its test split again and write the report; raises RunError without any."""
     with closing(drain(_prepared(run.config(), Workspace(run.path.parents[1])))) as session:
+        drain(session.decoded())
         report = session.evaluate(saved.load(run.path, session.device).model, should_stop)
     if report is None:
         raise RunError("The evaluation was stopped before its end.")
@@ -171,12 +205,13 @@ def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should
         for event in fit(state, sources.train, sources.val, session.config, agreed):
             if isinstance(event, EpochEnd):
                 if event.improved:
-                    _keep(run, session, state.model)
+                    _keep(run, session, state)
                 checkpoint.save(run.checkpoints / "last.pt", state)
             yield event
     if not run.model_path.exists():  # stopped before the first validation: what there is, is kept
-        _keep(run, session, state.model)
+        _keep(run, session, state)
     if state.finished and not should_stop():
+        yield from session.decoded()
         yield Preparing(what="Measuring on the test photos")
         best = saved.load(run.path, session.device).model
         report = session.evaluate(best, should_stop)
@@ -188,36 +223,31 @@ def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should
 
 
 def _prepared(config: RunConfig, workspace: Workspace, team: Team = ALONE) -> Generator[Preparing, None, Session]:
-    """Fetch, draw or decode whatever the run needs and is not here yet; the session is the generator's value."""
+    """Fetch or draw whatever the run needs and is not here yet; the session is the generator's value."""
     if not library.is_ready(workspace, config.data.dataset):
         yield from library.prepare(workspace, config.data.dataset)
     dataset = _dataset(config, workspace)
     if config.model.pretrained:
         yield from weights.ensure(catalog.arch(config.model.arch), workspace)
-    squares = yield from _pixels(config, workspace, dataset)
     yield Preparing(what="Building the network")
     mean, std = build.normalization(config.data, config.model)
-    return Session(config, dataset, optim.device(config.training.device), mean, std, squares, team)
+    return Session(config, dataset, optim.device(config.training.device), mean, std, workspace, team=team)
 
 
-def _pixels(config: RunConfig, workspace: Workspace, dataset: Dataset) -> Generator[Preparing, None, Pixels | None]:
-    """The photos, decoded once for all; None where there is no room for them, and training is only slower."""
-    try:
-        return (yield from pixels.prepare(workspace, dataset, config.data.image_size, config.data.resize))
-    except StorageError as error:
-        yield Preparing(what=f"{error.what} The photos are read anew in every epoch, which takes longer.")
-        return None
-
-
-def _unless(
-    should_stop: ShouldStop, steps: Generator[Preparing, None, Session]
+def opened(
+    config: RunConfig, workspace: Workspace, should_stop: ShouldStop, team: Team = ALONE
 ) -> Generator[Preparing, None, Session | None]:
+    """The session for `config`, with all that has to be fetched for it; None when asked to stop in between."""
+    return (yield from _unless(should_stop, _prepared(config, workspace, team)))
+
+
+def _unless(should_stop: ShouldStop, steps: Generator[Preparing, None, T]) -> Generator[Preparing, None, T | None]:
     """`steps` to their end, and their value; None when asked to stop in between."""
     while True:
         try:
             step = next(steps)
         except StopIteration as end:
-            value: Session = end.value
+            value: T = end.value
             return value
         yield step
         if should_stop():
@@ -237,16 +267,19 @@ def _dataset(config: RunConfig, workspace: Workspace) -> Dataset:
     return dataset
 
 
-def _state(session: Session, workspace: Workspace) -> TrainState:
+def first_state(session: Session, workspace: Workspace) -> TrainState:
     """The network at its start: the seed decides its first weights and every later draw of dropout."""
     config = session.config
     torch.manual_seed(config.training.seed)
     classes = len(session.dataset.info.classes)
     model = build.build(config.model, classes, config.data.image_size, workspace)
+    arch = catalog.arch(config.model.arch)
+    build.freeze(model, arch, parts.ever(config.parts, arch, config.training.epochs))  # the formats must suit it all
     compute = decide(config.compute, session.device, model)
     model = session.team.model(compute.placed(model, session.device), session.device)
-    optimizer = optim.optimizer(model, config.optimizer)
+    optimizer = optim.optimizer(model, config.optimizer, optim.groups(model, config))
     steps = len(session.batches("train"))
+    decay = config.training.ema_decay
     return TrainState(
         model,
         optimizer,
@@ -257,7 +290,19 @@ def _state(session: Session, workspace: Workspace) -> TrainState:
         GradScaler(session.device.type, enabled=compute.precision == "fp16"),
         config.compute.micro_batch,
         session.team,
+        Average(model, decay) if decay else None,
     )
+
+
+def _regularised(session: Session, sources: Sources) -> Sources:
+    """`sources` with photos mixed where that was asked for, and a sentence on what is measured how."""
+    training, train, notes = session.config.training, sources.train, [sources.note]
+    if training.mix != "off":
+        train = Mixed(train, training.mix, training.mix_alpha, len(session.dataset.info.classes), training.seed)
+        notes.append("Of a mixed photo, the class it has most of counts as the right answer.")
+    if training.ema_decay:
+        notes.append("Validation, test and the kept model are those of the averaged weights.")
+    return dataclasses.replace(sources, train=train, note=" ".join(filter(None, notes)))
 
 
 def _started(session: Session, state: TrainState, note: str) -> Started:
@@ -269,6 +314,7 @@ def _started(session: Session, state: TrainState, note: str) -> Started:
         epochs=session.config.training.epochs,
         parameters=parameters,
         trained=trained,
+        parts=optim.rates(session.config, max(0, state.epoch - 1)),
         device=str(session.device),
         dataset_version=session.dataset.info.version,
         compute=state.compute.words + (f", {state.team.size} processes" if state.team.size > 1 else ""),
@@ -276,9 +322,10 @@ def _started(session: Session, state: TrainState, note: str) -> Started:
     )
 
 
-def _keep(run: Run, session: Session, model: nn.Module) -> None:
+def _keep(run: Run, session: Session, state: TrainState) -> None:
     classes = session.dataset.info.classes
-    saved.save(run.path, model, session.config, classes, session.mean, session.std)
+    with state.kept():
+        saved.save(run.path, state.model, session.config, classes, session.mean, session.std)
 
 
 def _write_environment(run: Run, session: Session) -> None:

@@ -10,14 +10,18 @@ from catfish_core import catalog
 from catfish_core.analysis.gradcam import grad_cam, input_gradients
 from catfish_core.config import ModelConfig
 from catfish_core.errors import ModelError
-from catfish_core.models.build import build_empty
+from catfish_core.models.build import build_empty, freeze
+from catfish_core.parts import PartsConfig, shares
 
 CASES = [("simple_cnn", False), ("resnet18", False), ("resnet18", True)]
 
 
 def network(id, frozen=False, size=64):
     torch.manual_seed(0)
-    return build_empty(ModelConfig(arch=id, pretrained=frozen, frozen=frozen), 3, size)
+    model, row = build_empty(ModelConfig(arch=id, pretrained=frozen), 3, size), catalog.arch(id)
+    if frozen:
+        freeze(model, row, shares(PartsConfig(preset="head_only"), row, 0))
+    return model
 
 
 def every(id):

@@ -26,11 +26,10 @@ def test_a_small_benchmark_from_end_to_end(tiny_zip, tmp_path):
     for row in rows:
         assert list(row) == KEYS
         assert row["course_s"] > 0 and row["limit_s"] > 0
-        if row["engine_s"] is not None:
-            assert row["speedup"] == pytest.approx(row["course_s"] / row["engine_s"])
-            assert row["of_limit"] == pytest.approx(row["limit_s"] / row["engine_s"])
-            assert row["peak_mb"] > 50
-    assert rows[0]["engine_s"] and rows[2]["engine_s"]
+        assert row["speedup"] == pytest.approx(row["course_s"] / row["engine_s"])
+        assert row["of_limit"] == pytest.approx(row["limit_s"] / row["engine_s"])
+        assert row["peak_mb"] > 50
+    assert all(row["engine_s"] for row in rows)
     assert "torch " in done.stdout and "avx512_bf16" in done.stdout  # the machine
     assert "simple_net: SimpleNet at 64 px. One epoch" in done.stdout
 

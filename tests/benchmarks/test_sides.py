@@ -9,8 +9,8 @@ from benchmarks.rows import BY_NAME, Plan
 from benchmarks.sides import Bench, sides
 from catfish_core import runs
 from catfish_core.config import RunConfig
-from catfish_core.events import EpochEnd
-from catfish_core.training import session
+from catfish_core.events import EpochEnd, SweepPoint
+from catfish_core.training import search, session, sweep
 
 CPU = torch.device("cpu")
 TINY = Plan(rounds=1, epochs=2, steps=3, repeats=1)
@@ -66,7 +66,7 @@ def test_the_course_reads_the_same_photos_under_the_same_labels(make_zip, tiny_f
             assert sorted(labels.tolist()) == sorted(split.labels)
 
 
-def test_sweeps_and_heatmaps(bench_workspace):
+def test_sweeps_and_heatmaps(bench_workspace, monkeypatch):
     bench = Bench(BY_NAME["lr_sweep"], Plan(steps=5), bench_workspace)
     rates = bench.rates()
     assert (rates[0], rates[-1]) == (pytest.approx(1e-7), pytest.approx(1.0))
@@ -76,6 +76,10 @@ def test_sweeps_and_heatmaps(bench_workspace):
     seen, model = Observed(), bench.model()
     batches = limit.in_memory(train, CPU, seen.steps)
     assert len(limit.sweep(model, seen.optimizer(model), batches, seen, rates)) == 5
+    swept = []
+    monkeypatch.setattr(search, "sweep", lambda *a: (swept.append(e) or e for e in sweep.sweep(*a)))
+    assert 0 < engine.engine_sweep(bench_workspace, bench.config, bench.sweep()) < 60
+    assert [event.lr for event in swept if isinstance(event, SweepPoint)] == rates
 
     stats = ((0.5,) * 3, (0.5,) * 3)
     photo = bench.dataset.splits["val"].paths[0]

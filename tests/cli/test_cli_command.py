@@ -51,7 +51,8 @@ def test_help_is_shown_when_nothing_is_asked(run):
 @pytest.mark.parametrize(
     "line",
     ["nonsense", "datasets", "datasets add onlyname", "train --arch resnet9000", "train --epochs many",
-     "train --epochs 0", "train --frozen", "train --set training.epochs", "train --set training.epoch=5",
+     "train --epochs 0", "train --frozen", "train --parts none", "train --set training.epochs",
+     "train --set training.epoch=5",
      "train --set optimizer.lr=-1", "train --lr nan", "train --image-size 7", "train --batch-size 0",
      "train --arch inception_v3 --image-size 64", "train --seed -1", "predict latest", "evaluate", "runs show",
      "train --set model.arch=resnet9000"],

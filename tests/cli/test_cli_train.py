@@ -31,9 +31,27 @@ def test_options_reach_their_fields():
     training = "--epochs 3 --batch-size 8 --lr 0.01 --seed 0 --device cpu"
     made = of(*model.split(), *training.split(), "--name", "My “run”")
     assert made.data.model_dump(include={"dataset", "image_size"}) == {"dataset": "d", "image_size": 96}
-    assert made.model.model_dump() == {"arch": "efficientnet_lite0", "pretrained": True, "frozen": True}
+    assert made.model.model_dump() == {"arch": "efficientnet_lite0", "pretrained": True}
+    assert made.parts.preset == "head_only"
     assert (made.training.epochs, made.training.batch_size, made.training.seed) == (3, 8, 0)
     assert (made.optimizer.lr, made.training.device, made.name) == (0.01, "cpu", "My “run”")
+
+
+def test_what_is_trained_is_a_preset_and_the_last_word_counts():
+    lite0 = ["--arch", "efficientnet_lite0", "--pretrained"]
+    assert of(*lite0, "--parts", "course").parts.preset == "course"
+    assert of(*lite0, "--frozen", "--parts", "gradual", "--set", "parts.every=5").parts.every == 5
+    own = of(*lite0, "--parts", "own", "--set", 'parts.rates={"classifier": 1, "conv_head": 0.1}')
+    assert own.parts.rates == {"classifier": 1, "conv_head": 0.1}
+
+
+def test_people_read_which_parts_are_trained_and_when_it_becomes_more(run, tiny_folder):
+    lite0 = ["--arch", "efficientnet_lite0", "--pretrained", "--image-size", "32"]
+    options = [*lite0, "--parts", "gradual", "--epochs", "2"]
+    code, out, err = run("train", "--dataset", tiny_folder, *options, "--set", "parts.every=1")
+    assert (code, err) == (0, "")
+    assert "Trained: classifier at 0.001; the rest is frozen." in out
+    assert "From epoch 2 on it trains 576,386 weights: classifier at 0.0005, conv_head at 0.0005." in out
 
 
 @pytest.mark.parametrize(

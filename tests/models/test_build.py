@@ -9,6 +9,7 @@ from catfish_core.catalog import ARCHITECTURES
 from catfish_core.config import DataConfig, ModelConfig
 from catfish_core.models import build
 from catfish_core.models.build import build_empty, count, split_outputs, train_mode
+from catfish_core.parts import PartsConfig, shares
 
 HEAVY = {"vgg16", "resnet152", "nasnetalarge"}  # built without memory, as torch's meta tensors
 IDS = [arch.id for arch in ARCHITECTURES]
@@ -21,7 +22,10 @@ def bare(id, classes=2, size=None):
 
 def pretrained(id, classes=3, frozen=True):
     """As `build` leaves a pretrained network, but for the values of its weights."""
-    return build_empty(ModelConfig(arch=id, pretrained=True, frozen=frozen), classes, catalog.arch(id).native_size)
+    row = catalog.arch(id)
+    network = build_empty(ModelConfig(arch=id, pretrained=True), classes, row.native_size)
+    build.freeze(network, row, shares(PartsConfig(preset="head_only" if frozen else "everything"), row, 0))
+    return network
 
 
 @pytest.mark.parametrize("id", IDS)

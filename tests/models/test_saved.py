@@ -86,3 +86,12 @@ def test_a_full_disk_leaves_the_model_that_was_there(tmp_path, monkeypatch):
     monkeypatch.undo()
     images = torch.randn(1, 3, 32, 32)
     assert torch.equal(saved.load(tmp_path / "run").model(images), model.eval()(images))
+
+
+def test_a_model_from_before_there_were_parts_is_read(tmp_path):
+    keep(tmp_path / "run")
+    path = tmp_path / "run" / saved.DESCRIPTION
+    content = json.loads(path.read_text())
+    content["model"]["frozen"] = True
+    path.write_text(json.dumps(content))
+    assert saved.load(tmp_path / "run").arch.id == "simple_cnn"

@@ -144,11 +144,66 @@ def test_a_damaged_run_says_what_is_wrong(open_page, make):
 def test_training_with_the_values_shown(open_page, no_processes):
     app = open_page("train")
     app.selectbox(key="train_model.arch").set_value("efficientnet_lite0").run()
-    assert app.toggle(key="train_model.frozen").value and app.number_input(key="train_data.image_size").value == 128
+    assert app.segmented_control(key="train_parts.preset").value == "head_only"
+    assert app.number_input(key="train_data.image_size").value == 128
     app.button(key="train_submit").click().run()
     assert not app.exception
     config = no_processes[0].config()
-    assert config.model.arch == "efficientnet_lite0" and config.model.frozen and config.training.epochs == 10
+    assert (
+        config.model.arch == "efficientnet_lite0"
+        and config.parts.preset == "head_only"
+        and config.training.epochs == 10
+    )
+
+
+def chosen(app):
+    return app.segmented_control(key="train_parts.preset")
+
+
+def test_the_parts_follow_the_preset_and_touching_one_makes_it_one_s_own(open_page, no_processes):
+    app = open_page("train")
+    app.selectbox(key="train_model.arch").set_value("resnet18").run()
+    assert "**65,922** of 11,242,434 parameters" in shown(app)
+    chosen(app).set_value("course").run()
+    assert "**10,559,362** of 11,242,434 parameters" in shown(app)
+    assert not app.toggle(key="train_part_layer2").value and app.toggle(key="train_part_layer3").value
+    assert app.number_input(key="train_share_layer4").value == pytest.approx(1 / 3)
+    app.toggle(key="train_part_layer3").set_value(False).run()
+    app.number_input(key="train_share_layer4").set_value(0.5).run()
+    assert chosen(app).value == "own" and "**8,459,650** of" in shown(app)
+    app.button(key="train_submit").click().run()
+    assert not app.exception
+    parts = no_processes[0].config().parts
+    assert (parts.preset, dict(parts.rates)) == ("own", {"layer4": 0.5, "fc": 1.0})
+
+
+def test_the_parts_of_a_run_fill_the_form(open_page, make):
+    parts = {"preset": "own", "rates": {"layer4": 0.2, "fc": 1.0}}
+    run = make.finished(model={"arch": "resnet18", "pretrained": True}, parts=parts)
+    app = open_page("run", run=run.id)
+    app.button(key="run_again").click().run()
+    assert not app.exception and chosen(app).value == "own"
+    assert app.number_input(key="train_share_layer4").value == 0.2
+    assert not app.toggle(key="train_part_conv1").value
+
+
+def test_gradual_unfreezing_asks_how_often_and_shows_when(open_page):
+    app = open_page("train")
+    app.selectbox(key="train_model.arch").set_value("inception_v3").run()
+    chosen(app).set_value("gradual").run()
+    app.number_input(key="train_parts.every").set_value(4).run()
+    assert not app.exception and "at first" in shown(app)
+    assert "6,076,800 parameters, trained at 0.0005 from epoch 5 on" in shown(app)
+
+
+def test_from_scratch_everything_learns_and_only_rates_are_asked(open_page):
+    app = open_page("train")
+    assert chosen(app).options == ["Everything", "My own"] and app.toggle(key="train_part_conv1").disabled
+    app.selectbox(key="train_model.arch").set_value("resnet18").run()
+    app.toggle(key="train_model.pretrained").set_value(False).run()
+    assert chosen(app).value == "everything" and "(100" in shown(app)
+    app.toggle(key="train_model.pretrained").set_value(True).run()
+    assert chosen(app).value == "head_only" and not app.exception
 
 
 def test_what_cannot_be_meant_is_said_before_training(open_page):

@@ -13,22 +13,32 @@ from catfish_core.errors import RunError
 from catfish_core.events import BatchEnd, Completed, EpochEnd, Preparing, Started, drain
 from catfish_core.jobs import worker
 from catfish_core.models import build, saved
+from catfish_core.parts import PartsConfig, shares
 from catfish_core.training import checkpoint, features, session
 from catfish_core.training.compute import Compute
 from catfish_core.training.features import Backbone
 
 CPU = torch.device("cpu")
-LITE = ModelConfig(arch="efficientnet_lite0", pretrained=True, frozen=True)
+LITE = ModelConfig(arch="efficientnet_lite0", pretrained=True)
+HEAD = PartsConfig(preset="head_only")
 
 
 def configured(epochs=2, cache=True, views=0, steps=(), seed=0, precision="fp32", **training):
     return RunConfig(
         data=DataConfig(dataset="tiny", image_size=32),
         model=LITE,
+        parts=HEAD,
         augment=AugmentConfig(steps=steps),
         training=TrainingConfig(epochs=epochs, batch_size=8, device="cpu", seed=seed, **training),
         compute=ComputeConfig(precision=precision, feature_cache=cache, feature_views=views),
     )
+
+
+def frozen(id, classes):
+    """An untrained network for photos of 64 px of which only the head would be trained."""
+    model, row = build.build_empty(ModelConfig(arch=id, pretrained=True), classes, 64), catalog.arch(id)
+    build.freeze(model, row, shares(HEAD, row, 0))
+    return model
 
 
 def trained(workspace, config):
@@ -140,7 +150,7 @@ def test_a_checkpoint_leaves_out_what_is_frozen_and_knows_a_strange_network(work
     torch.save(content, path)
     made = drain(session._prepared(run.config(), workspace))
     with pytest.raises(RunError, match="damaged"):
-        checkpoint.load(path, session._state(made, workspace))
+        checkpoint.load(path, session.first_state(made, workspace))
 
 
 def test_while_another_process_computes_this_one_waits_and_then_reads(workspace, tiny_dataset, monkeypatch):
@@ -220,7 +230,7 @@ SMALL = [
 @pytest.mark.parametrize("arch", SMALL)
 def test_the_head_on_features_is_the_network_on_photos(arch):
     torch.manual_seed(0)
-    model = build.build_empty(ModelConfig(arch=arch, pretrained=True, frozen=True), 3, 64)
+    model = frozen(arch, 3)
     head = model.get_submodule(catalog.arch(arch).head)
     backbone = Backbone(model, head, Compute(), CPU)
     images = torch.randn(2, 3, 64, 64)
@@ -231,7 +241,7 @@ def test_the_head_on_features_is_the_network_on_photos(arch):
 
 
 def test_a_network_that_draws_before_its_head_is_known():
-    model = build.build_empty(ModelConfig(arch="googlenet", pretrained=True, frozen=True), 2, 64)
+    model = frozen("googlenet", 2)
     assert Backbone(model, model.fc, Compute(), CPU).draws
 
 

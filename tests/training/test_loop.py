@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from catfish_core.config import OptimizerConfig, RunConfig, ScheduleConfig, TrainingConfig
+from catfish_core.data.mixing import Mixed
 from catfish_core.errors import RunError, TrainingError
 from catfish_core.events import BatchEnd, EarlyStop, EpochEnd
 from catfish_core.models.build import AUX_WEIGHT
 from catfish_core.training import checkpoint, loop, optim
+from catfish_core.training.average import Average
 from catfish_core.training.loop import TrainState, fit
 
 CPU = torch.device("cpu")
@@ -215,3 +217,98 @@ def test_a_torn_checkpoint_is_said_so(tmp_path, content):
     (tmp_path / "last.pt").write_bytes(content)
     with pytest.raises(RunError, match="damaged"):
         checkpoint.load(tmp_path / "last.pt", start(configured(), 1))
+
+
+def test_the_loop_is_the_plain_one_to_the_last_bit():
+    """Nothing that is off leaves a trace: the same as forward, backward and step written by hand."""
+    config = configured(epochs=2)
+    state, events = run(config)
+    torch.manual_seed(config.training.seed)
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01, fused=True)
+    losses = []
+    for epoch in range(2):
+        model.train()
+        for images, labels in Tensors(*photos(), 7).epoch(epoch):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    assert [e.loss for e in events if isinstance(e, BatchEnd)] == losses
+    for a, b in zip(state.model.state_dict().values(), model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def averaged(config, steps, decay=0.9):
+    state = start(config, steps)
+    state.average = Average(state.model, decay)
+    return state
+
+
+def test_training_is_the_same_with_an_average_and_validation_is_that_of_the_average():
+    plain, events = run(configured())
+    train, val = Tensors(*photos(), 7), Tensors(*photos(12, seed=9), 5, shuffle=False)
+    state = averaged(configured(), len(train))
+    told, measured = [], []
+    for event in fit(state, train, val, configured()):
+        told.append(event)
+        if isinstance(event, EpochEnd):
+            with state.kept():
+                measured.append(loop.validate(state.model, val, optim.loss_function(TrainingConfig()), CPU))
+    assert [e.loss for e in told if isinstance(e, BatchEnd)] == [e.loss for e in events if isinstance(e, BatchEnd)]
+    for a, b in zip(plain.model.state_dict().values(), state.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    ends, plain_ends = ([e for e in some if isinstance(e, EpochEnd)] for some in (told, events))
+    assert [e.val_loss for e in ends] == [m.loss for m in measured] != [e.val_loss for e in plain_ends]
+
+
+def test_micro_batches_step_the_average_once_a_batch():
+    train = Tensors(*photos(), 10)
+    state = averaged(configured(epochs=2), len(train))
+    state.micro_batch = 3
+    list(fit(state, train, train, configured(epochs=2)))
+    assert state.average.updates == 4 == state.step
+
+
+def test_accuracy_of_mixed_photos_counts_the_class_that_has_most():
+    shares = torch.tensor([[0.4, 0.6], [0.9, 0.1]])
+    assert loop.dominant(shares).tolist() == [1, 0]
+    assert loop.dominant(torch.tensor([1, 0])).tolist() == [1, 0]
+    images = torch.zeros(2, 3, 8, 8)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+    with torch.no_grad():
+        model[1].bias.copy_(torch.tensor([0.0, 1.0]))  # it always says 1
+    config = configured(epochs=1, lr=1e-30)
+    hard = Tensors(images, torch.tensor([1, 0]), 2)
+    (end,) = [e for e in fit(start(config, 1, model), Tensors(images, shares, 2), hard, config)
+              if isinstance(e, EpochEnd)]  # fmt: skip
+    assert end.train_accuracy == 0.5
+
+
+def test_resumed_equals_uninterrupted_with_warm_up_average_and_mixing(tmp_path):
+    config = RunConfig(
+        optimizer=OptimizerConfig(lr=0.01),
+        schedule=ScheduleConfig(kind="plateau", patience=0, warmup_epochs=1.5),
+        training=TrainingConfig(epochs=5, mix="either", ema_decay=0.8, label_smoothing=0.1),
+    )
+    train = Mixed(Tensors(*photos(), 7), "either", 0.4, 2, seed=0)
+    val = Tensors(*photos(12, seed=9), 5, shuffle=False)
+    whole_state = averaged(config, len(train), 0.8)
+    whole = list(fit(whole_state, train, val, config))
+    first, begun = averaged(config, len(train), 0.8), []
+    for event in fit(first, train, val, config):
+        begun.append(event)
+        if isinstance(event, EpochEnd) and event.epoch == 1:
+            checkpoint.save(tmp_path / "last.pt", first)
+            break
+    torch.manual_seed(99)
+    second = averaged(config, len(train), 0.8)
+    checkpoint.load(tmp_path / "last.pt", second)
+    resumed = list(fit(second, train, val, config))
+    ends = [[c for c in curve(some) if len(c) == 4] for some in (begun, resumed, whole)]
+    assert ends[0] + ends[1] == ends[2] and len(ends[2]) == 5
+    with whole_state.kept(), second.kept():
+        for a, b in zip(whole_state.model.state_dict().values(), second.model.state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+    assert second.best_epoch == whole_state.best_epoch

@@ -1,5 +1,7 @@
 """Optimizers, losses and devices from their configuration."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -69,3 +71,23 @@ def test_auto_takes_the_best_device_there_is(monkeypatch):
     assert optim.device("auto").type == "cuda"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert optim.device("auto").type == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "mse"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_certain_shares_are_labels(name, smoothing):
+    logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 1, 0])
+    loss = optim.loss_function(TrainingConfig(loss=name, label_smoothing=smoothing))
+    shares = nn.functional.one_hot(labels, 3).float()
+    assert loss(logits, shares).item() == pytest.approx(loss(logits, labels).item(), rel=1e-6)
+
+
+def test_losses_of_a_mixed_photo_by_hand():
+    """Probabilities (0.8, 0.2) for a photo that is 3/4 of class 0."""
+    logits, shares = torch.tensor([[0.8, 0.2]]).log(), torch.tensor([[0.75, 0.25]])
+    entropy = optim.loss_function(TrainingConfig())(logits, shares)
+    assert entropy.item() == pytest.approx(-0.75 * math.log(0.8) - 0.25 * math.log(0.2), rel=1e-5)
+    brier = optim.loss_function(TrainingConfig(loss="mse"))(logits, shares)
+    assert brier.item() == pytest.approx(0.05**2 + 0.05**2, rel=1e-5)
+    smoothed = optim.loss_function(TrainingConfig(loss="mse", label_smoothing=0.2))(logits, shares)
+    assert smoothed.item() == pytest.approx(0.1**2 + 0.1**2, rel=1e-5)  # the shares become 0.7 and 0.3

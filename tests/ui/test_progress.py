@@ -6,10 +6,10 @@ from catfish_core.events import BatchEnd, Completed, EarlyStop, EpochEnd, Prepar
 from catfish_ui.progress import Progress, RunLog, Thinned
 
 
-def started(epochs=4, batches=2, time=0.0):
+def started(epochs=4, batches=2, time=0.0, samples=None):
     return Started(
         classes=("cat", "fish"),
-        samples={"train": 4},
+        samples=samples or {"train": 4},
         batches=batches,
         epochs=epochs,
         parameters=1,
@@ -83,9 +83,104 @@ def test_time_left_is_not_told_before_it_is_known():
     assert told(started(time=10), batch(0, 0, time=12)).seconds_left == pytest.approx(3.5 * 4)
 
 
-def test_time_left_follows_recent_epochs():
-    run = told(started(), batch(0, 0), batch(0, 1), epoch_end(0, 3.0), batch(1, 0), batch(1, 1), epoch_end(1, 5.0))
-    assert run.seconds_left == pytest.approx(2 * 4.0)
+def whole_run(began=100.0, epochs=6, step=1.0, validation=0.5, saving=0.2, first_step=3.0, batches=4, from_epoch=0):
+    """The log of a run by a simulated clock, each event at its time; and when the run was over."""
+    clock, log = began, [started(epochs, batches, began, samples={"train": 40, "val": 10, "test": 20})]
+    for epoch in range(from_epoch, epochs):
+        for number in range(batches):
+            clock += first_step if (epoch, number) == (from_epoch, 0) else step
+            log.append(batch(epoch, number, time=clock, batches=batches))
+        clock += validation
+        log.append(epoch_end(epoch, time=clock))
+        clock += saving
+    return log, clock + 2 * validation  # twice as many test photos
+
+
+def errors(log, end, progress):
+    """How far the time left is off after each event from the first EpochEnd on, as parts of what really is left.
+
+    Of the last five seconds, as parts of five: a second more or less is right enough there.
+    """
+    found, known = [], False
+    for event in log:
+        progress.take(event)
+        known = known or isinstance(event, EpochEnd)
+        if known:
+            left = end - event.time
+            found.append((progress.seconds_left - left) / max(left, 5.0))
+    return found
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"first_step": 1.0, "saving": 0.0},
+        {"validation": 4.0},
+        {"step": 0.01, "validation": 0.004, "first_step": 0.3, "saving": 0.002, "epochs": 400},
+        {"saving": 0.9, "epochs": 30},
+    ],
+    ids=["usual", "even", "long validation", "quick", "slow disk"],
+)
+def test_time_left_is_right_within_a_fifth_after_the_first_epoch(shape):
+    log, end = whole_run(**shape)
+    found = errors(log, end, Progress())
+    assert len(found) > 5 and max(map(abs, found)) < 0.2
+
+
+def test_one_step_an_epoch_is_right_from_the_second_epoch_on():
+    """The first takes three times as long and is all there is to judge from until then."""
+    log, end = whole_run(batches=1, epochs=40)
+    progress = Progress()
+    for event in log[:5]:
+        progress.take(event)
+    assert max(map(abs, errors(log[5:], end, progress)[8:])) < 0.2
+
+
+def test_preparation_is_no_part_of_the_pace():
+    log, end = whole_run(began=100.0)
+    waited = Preparing(what="Preparing the photos", time=0.0)
+    assert max(map(abs, errors([waited, *log], end, Progress()))) < 0.2
+
+
+def test_time_left_follows_a_pace_that_changes():
+    slow, _ = whole_run(epochs=20, step=2.0)
+    progress = told(*[e for e in slow if getattr(e, "epoch", 0) < 10])
+    quick, end = whole_run(began=progress.last.time, epochs=20, from_epoch=10, first_step=1.0)
+    wrong = errors(quick[1:], end, progress)
+    assert abs(wrong[0]) > 0.3 and max(map(abs, wrong[25:])) < 0.2  # five epochs of five events later
+
+
+def test_a_resumed_attempt_keeps_the_pace_and_not_the_night_between():
+    log, _ = whole_run(epochs=6)
+    stopped = log[: log.index(next(e for e in log if isinstance(e, EpochEnd) and e.epoch == 2)) + 3]  # in epoch 3
+    progress = told(*stopped)
+    again, end = whole_run(began=stopped[-1].time + 30_000, epochs=6, from_epoch=3)
+    progress.take(again[0])
+    assert progress.done == 3  # the steps of the torn epoch are made again
+    assert progress.seconds_left == pytest.approx(end - again[0].time, rel=0.2)
+    assert max(map(abs, errors(again[1:], end, progress))) < 0.2
+
+
+def test_time_left_is_never_negative():
+    log, _ = whole_run(epochs=3)
+    progress = Progress()
+    for event in [*log, EarlyStop(epoch=2, patience=1), *log]:
+        progress.take(event)
+        assert progress.seconds_left is None or progress.seconds_left >= 0
+
+
+def test_after_an_early_stop_only_the_test_is_left():
+    log, _ = whole_run(epochs=50)
+    run = told(*log[:11], EarlyStop(epoch=1, patience=1))
+    assert run.seconds_left == pytest.approx(2 * 0.5)
+
+
+def test_photos_a_second_are_those_of_recent_epochs():
+    assert told(Preparing(what="x")).images_per_second is None
+    assert told(started(), batch(0, 0)).images_per_second == 10
+    run = told(started(), batch(0, 0), epoch_end(0, images_per_second=20.0), epoch_end(1, images_per_second=60.0))
+    assert run.images_per_second == pytest.approx(30)  # as long at 20 as at 60: 2 / (1/20 + 1/60)
 
 
 def test_a_resumed_run_goes_its_last_steps_again():

@@ -1,4 +1,4 @@
-from catfish_core.events import Completed, EarlyStop, Failed, Preparing, Started, Stopped
+from catfish_core.events import Completed, EarlyStop, Failed, Preparing, Started, Stopped, Unfrozen
 from catfish_ui import status
 from catfish_ui.progress import Progress
 
@@ -85,3 +85,16 @@ def test_a_run_from_before_formats_were_told_says_nothing():
         dataset_version="v",
     )
     assert status.computing(started) == ""
+
+
+def test_what_is_trained_is_said_and_follows_a_thaw():
+    started = Started(
+        classes=("a", "b"), samples={}, batches=1, epochs=3, parameters=1000, trained=10, device="cpu",
+        dataset_version="v", parts={"conv": 0.0, "mid": 0.0, "fc": 0.001},
+    )  # fmt: skip
+    assert status.training(told()) == ""
+    assert status.training(told(started)) == "Trains 10 of 1,000 parameters: fc."
+    thawed = Unfrozen(epoch=1, parts={"conv": 0.0, "mid": 0.00033333, "fc": 0.001}, trained=500)
+    said = status.training(told(started, thawed))
+    assert said == "Trains 500 of 1,000 parameters: fc at 0.001 and mid at 0.000333."
+    assert status.training(told(started, Unfrozen(epoch=2, parts={"fc": 1.0}, trained=1000))) == ""

@@ -68,3 +68,26 @@ def test_counts_and_lists():
     assert text.number(479_970) == "480 thousand" and text.number(4.65e6) == "4.7 million"
     assert text.hits(0.87, 100) == "87 of 100 unseen photos right"
     assert text.shorten("a" * 50, 10) == "a" * 9 + "…"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.2, "1 s"),
+        (7.6, "8 s"),
+        (23, "25 s"),
+        (59, "1 min"),
+        (127, "2 min 10 s"),
+        (700, "12 min"),
+        (11_900, "3 h 20 min"),
+    ],
+)
+def test_an_estimate_is_no_more_exact_than_it_is(seconds, shown):
+    assert text.roughly(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.01, "0.1 s"), (0.24, "0.2 s"), (3.0, "3 s"), (9.97, "10 s"), (26, "25 s")]
+)
+def test_a_short_time_has_a_decimal(seconds, shown):
+    assert text.pace(seconds) == shown

@@ -1,0 +1,103 @@
+"""A whole run with warm-up, averaged weights and mixed photos: what it says, keeps and reports; and resuming it."""
+
+import json
+
+import pytest
+import torch
+
+from catfish_core import runs
+from catfish_core.config import DataConfig, ModelConfig, PartsConfig, RunConfig, ScheduleConfig, TrainingConfig
+from catfish_core.events import Completed, EpochEnd, Started, Tested, drain
+from catfish_core.models import saved
+from catfish_core.training import checkpoint, loop, optim, session
+
+LITE = ModelConfig(arch="efficientnet_lite0", pretrained=True)
+
+
+def configured(model=ModelConfig(), epochs=3, **training):  # noqa: B008 - frozen
+    return RunConfig(
+        data=DataConfig(dataset="tiny", image_size=32),
+        model=model,
+        parts=PartsConfig(preset="head_only" if model.pretrained else "everything"),
+        schedule=ScheduleConfig(kind="cosine", warmup_epochs=0.5),
+        training=TrainingConfig(epochs=epochs, batch_size=8, device="cpu", **training),
+    )
+
+
+ALL = {"ema_decay": 0.9, "mix": "either"}
+
+
+def trained(workspace, config):
+    run = runs.create(workspace, config)
+    events = list(session.train(run, lambda: False))
+    assert isinstance(events[-1], Completed)
+    return run, events
+
+
+def of(kind, events):
+    return [e for e in events if isinstance(e, kind)]
+
+
+@pytest.mark.parametrize("model", [ModelConfig(), LITE], ids=["from scratch", "frozen, features kept"])
+def test_what_is_kept_and_tested_is_the_average(workspace, tiny_dataset, model):
+    config = configured(model, ema_decay=0.9)
+    run, events = trained(workspace, config)
+    assert "averaged weights" in of(Started, events)[0].note
+    best = of(EpochEnd, events)[-1].best_epoch
+    made = drain(session._prepared(config, workspace))
+    kept = saved.load(run.path).model
+    loss = optim.loss_function(config.training)
+    again = loop.validate(kept, made.batches("val"), loss, torch.device("cpu"))
+    assert again.loss == pytest.approx(of(EpochEnd, events)[best].val_loss, abs=1e-4)
+    report = session.reevaluate(run)
+    assert report.loss == pytest.approx(of(Tested, events)[0].loss)
+    state = session.first_state(made, workspace)
+    checkpoint.load(run.checkpoints / "last.pt", state)
+    own = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
+    trained_names = set(state.average.state_dict()["mean"])
+    with state.kept():
+        averaged = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
+    moved = {name for name in own if not torch.equal(own[name], averaged[name])}
+    assert moved and moved <= trained_names
+    if model.pretrained:
+        assert all(name.startswith("classifier.") for name in trained_names)
+    if best == config.training.epochs - 1:
+        assert all(torch.equal(kept.state_dict()[name], averaged[name]) for name in averaged)
+
+
+@pytest.mark.parametrize("model", [ModelConfig(), LITE], ids=["from scratch", "frozen"])
+def test_a_resumed_run_equals_the_uninterrupted_one(workspace, tiny_dataset, model):
+    whole, told = trained(workspace, configured(model, **ALL))[1], []
+    run = runs.create(workspace, configured(model, **ALL))
+    for event in session.train(run, lambda: bool(of(EpochEnd, told))):
+        told.append(event)
+    assert len(of(EpochEnd, told)) == 1
+    told += session.train(run, lambda: False)
+    results = [
+        [(e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy, e.lr) for e in of(EpochEnd, events)]
+        for events in (whole, told)
+    ]
+    assert results[0] == results[1] and len(results[0]) == 3
+    assert of(Tested, whole)[0].loss == of(Tested, told)[0].loss
+
+
+def test_with_mixed_photos_a_frozen_backbone_computes_all_of_them_and_says_so(workspace, tiny_dataset):
+    _, events = trained(workspace, configured(LITE, epochs=1, mix="mixup"))
+    note = of(Started, events)[0].note
+    assert "mixed anew" in note and "right answer" in note
+    assert not list(workspace.features.glob("*.safetensors"))
+
+
+def test_mixing_changes_the_training_and_leaves_validation_hard(workspace, tiny_dataset):
+    plain, mixed = (
+        of(EpochEnd, trained(workspace, configured(epochs=1, mix=mix))[1])[0] for mix in ("off", "cutmix")
+    )
+    assert plain.train_loss != mixed.train_loss
+    assert mixed.val_accuracy * 6 == pytest.approx(round(mixed.val_accuracy * 6))  # whole photos of the six
+
+
+def test_the_configuration_is_written_whole(workspace, tiny_dataset):
+    run, _ = trained(workspace, configured(epochs=1, **ALL))
+    written = json.loads((run.path / "config.json").read_text())
+    assert (written["training"]["mix"], written["training"]["ema_decay"]) == ("either", 0.9)
+    assert run.config() == configured(epochs=1, **ALL).model_copy(update={"data": run.config().data})
