@@ -142,17 +142,26 @@ def _frozen(bench: Bench) -> Sides:
 
 
 def _frozen_limit(bench: Bench, seen: Observed) -> Side:
-    """Cold: the backbone once over pixels in memory, then the head; warm: the head alone."""
+    """Cold: every file once, the backbone once over what was in it, then the head; warm: the head alone."""
     model = bench.model().eval()
     head = catalog.arch(bench.config.model.arch).head
     learning = model.get_submodule(head)
     setattr(model, head, nn.Identity())
     model.to(memory_format=seen.passes.memory)  # type: ignore[call-overload]
-    pixels = [limit.in_memory(bench.loader(split), bench.device, seen.passes) for split in ("train", "val")]
-    kept = [limit.features(model, batches, seen.passes) for batches in pixels]
+    files = [bench.loader(split).dataset.samples for split in ("train", "val")]  # type: ignore[attr-defined]
+    stats = build.normalization(bench.config.data, bench.config.model)
+
+    def seen_once() -> list[list[limit.Batch]]:
+        size, batch = bench.config.data.image_size, bench.config.training.batch_size
+        batches = [limit.from_files(samples, size, stats, batch, seen.passes) for samples in files]
+        return [
+            limit.features(model, limit.in_memory(some, bench.device, seen.passes), seen.passes) for some in batches
+        ]
+
+    kept = seen_once()
 
     def run() -> None:
-        ready = kept if bench.row.warm else [limit.features(model, batches, seen.passes) for batches in pixels]
+        ready = kept if bench.row.warm else seen_once()
         optimizer = seen.optimizer(learning)
         for _ in range(bench.plan.epochs):
             limit.epoch(learning, optimizer, ready[0], ready[1], seen)

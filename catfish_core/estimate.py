@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catfish_core import catalog, config
+from catfish_core import catalog, config, parts
 from catfish_core.config import RunConfig
 from catfish_core.data import library, pixels, sketchbook
 from catfish_core.errors import DatasetError, storage_faults
@@ -33,6 +33,7 @@ LIMIT = 60.0  # seconds a measurement may take, start of its process included
 # What decides how well a run learns, not how long its steps take.
 _NO_MATTER: dict[str, Any] = {
     "name": True,
+    "parts": True,  # but for which of them are trained
     "schedule": True,
     "optimizer": {"lr", "momentum", "weight_decay"},
     "training": {"epochs", "seed", "patience", "label_smoothing", "mix_alpha", "ema_decay"},
@@ -150,14 +151,16 @@ def _place(ws: Workspace, wanted: RunConfig) -> Path:
         version = library.info(ws, wanted.data.dataset).version
     except DatasetError:
         version = "not here"
-    parts = {
+    at_the_end = parts.ever(wanted.parts, catalog.arch(wanted.model.arch), wanted.training.epochs)
+    decides = {
         "config": wanted.model_dump(mode="json", exclude=_NO_MATTER),
         "dataset": version,
+        "trained": [name for name, share in at_the_end.items() if share],
         "averaged": wanted.training.ema_decay > 0,
         "features": _changed(ws.features),  # those of this run may have come or gone
         "machine": _machine(),
     }
-    return ws.estimates / hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return ws.estimates / hashlib.blake2b(json.dumps(decides, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 @functools.cache

@@ -135,8 +135,8 @@ class Tested(Event):
 class SweepStarted(Event):
     """The first step of a learning-rate sweep is about to be made.
 
-    `rates` says by which factor of the swept rate each parameter group learns, by name; the last one is the
-    head's, whose factor is 1: the rate on the axis is its. `note` says in a sentence what is unusual.
+    `rates` says by which factor of the swept rate each part of the network that is trained learns; the last one is
+    the head, whose factor is 1: the rate on the axis is its. `note` says in a sentence what is unusual.
     """
 
     steps: int

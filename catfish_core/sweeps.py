@@ -27,7 +27,7 @@ __all__ = ["Sweep", "SweepSummary", "create", "delete", "find", "key", "listing"
 _NO_MATTER: dict[str, Any] = {  # for the curve; whatever a configuration will have besides, counts
     **dict.fromkeys(("schema_version", "name", "schedule", "compute"), True),
     "optimizer": {"lr"},
-    "training": {"epochs", "seed", "patience", "device"},
+    "training": {"epochs", "seed", "patience", "device", "ema_decay"},
 }
 
 

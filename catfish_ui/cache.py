@@ -15,14 +15,18 @@ from typing import Any, Literal
 import streamlit as st
 from PIL import Image
 
+from catfish_core import sweeps as sweep_store
 from catfish_core.data import library, photos, sketchbook
 from catfish_core.data.library import Dataset
 from catfish_core.errors import PhotoError
+from catfish_core.jobs import directory
 from catfish_core.runs import Run
 from catfish_core.serving import client
 from catfish_core.serving.client import Answer
+from catfish_core.sweeps import Sweep, SweepSummary
 from catfish_core.workspace import Workspace
-from catfish_ui.progress import RunLog
+from catfish_ui.progress import Log, Progress
+from catfish_ui.sweep_progress import SweepProgress
 
 
 def workspace() -> Workspace:
@@ -39,13 +43,38 @@ def _changed(path: Path) -> int:
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
-def _log(path: str) -> RunLog:
-    return RunLog(Run(Path(path)))
+def _log(path: str) -> Log[Progress]:
+    return Log(Run(Path(path)), Progress())
 
 
-def run_log(run: Run) -> RunLog:
+def run_log(run: Run) -> Log[Progress]:
     """The log of a run, shared by everybody who looks at it, so that each line is read once."""
     return _log(str(run.path))
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _sweep_log(path: str) -> Log[SweepProgress]:
+    sweep = Sweep(Path(path))
+    return Log(sweep, SweepProgress(sweep.settings()))
+
+
+def sweep_log(sweep: Sweep) -> Log[SweepProgress]:
+    """The log of a sweep, shared as a run's is; raises RunError where its settings are damaged."""
+    return _sweep_log(str(sweep.path))
+
+
+@st.cache_resource(max_entries=1000, show_spinner=False)
+def _sweep(path: str, changed: int) -> SweepSummary:
+    return sweep_store.summary(Sweep(Path(path)))
+
+
+def sweeps(ws: Workspace) -> list[SweepSummary]:
+    """All sweeps, newest first; those that have ended are read once."""
+    found = []
+    for sweep in directory.every(Sweep, ws.sweeps):
+        known = _sweep(str(sweep.path), _changed(sweep.events_path))
+        found.append(sweep_store.summary(sweep) if known.status in (*directory.ACTIVE, "crashed") else known)
+    return found
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

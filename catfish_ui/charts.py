@@ -35,7 +35,7 @@ def thin(values: Sequence[Any], limit: int = POINTS) -> list[Any]:
     """At most about `limit` of the values, evenly spread, the last one among them."""
     step = math.ceil(len(values) / limit) or 1
     kept = list(values[::step])
-    return kept if not values or kept[-1] == values[-1] else [*kept, values[-1]]
+    return kept if not values or (len(values) - 1) % step == 0 else [*kept, values[-1]]
 
 
 def horizon(done: float, planned: int) -> int:

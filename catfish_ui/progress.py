@@ -8,10 +8,11 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import Generic, Protocol, TypeVar
 
 from catfish_core import events
 from catfish_core.events import BatchEnd, EpochEnd, Event, Started, Tested, Unfrozen
-from catfish_core.runs import Run
+from catfish_core.jobs.directory import Job
 
 POINTS = 2000  # as many as a chart draws without effort
 RECENT = 5  # epochs whose mean length foretells the next
@@ -181,19 +182,28 @@ class Progress:
         return self.epochs[-1] if self.epochs else None
 
 
-class RunLog:
-    """The progress of one run, read on from where it last was; several pages may share it."""
+class Folded(Protocol):
+    """What takes events one after the other."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.progress = Progress()
+    def take(self, event: Event) -> None: ...
+
+
+P = TypeVar("P", bound=Folded)
+
+
+class Log(Generic[P]):
+    """The progress of one run or sweep, read on from where it last was; several pages may share it."""
+
+    def __init__(self, job: Job, progress: P) -> None:
+        self.job = job
+        self.progress = progress
         self._offset = 0
         self._lock = threading.Lock()
 
-    def refresh(self) -> Progress:
+    def refresh(self) -> P:
         """Read what is new."""
         with self._lock:
-            new, self._offset = self.run.events(self._offset)
+            new, self._offset = self.job.events(self._offset)
             for event in new:
                 self.progress.take(event)
             return self.progress

@@ -37,6 +37,11 @@ def tagline(ws: Workspace, config: RunConfig) -> str:
     return f"{plain(arch)} {start} · {plain(dataset_name(ws, config.data.dataset))} · {config.data.image_size} px"
 
 
+def stepping(config: RunConfig) -> str:
+    """What makes a step, in a few words: “Adam, 64 photos a step”."""
+    return f"{WORDS[config.optimizer.name]}, {count(config.training.batch_size, 'photo')} a step"
+
+
 def rows(config: RunConfig, dataset: str) -> list[tuple[str, str]]:
     """The configuration as pairs of words and values; `dataset` is what the dataset is called."""
     data, model, training = config.data, config.model, config.training

@@ -115,7 +115,7 @@ def training(progress: Progress) -> str:
         return ""
     same = len(set(rates.values())) == 1
     names = [name if same else f"{name} at {rates[name]:.3g}" for name in reversed(rates)]
-    return f"Trains {progress.trained:,} of {count(started.parameters, 'parameter')}: {listed(names)}."
+    return f"{progress.trained:,} of {count(started.parameters, 'parameter')} learn: {listed(names)}."
 
 
 def computing(started: Started) -> str:

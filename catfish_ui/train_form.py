@@ -13,7 +13,7 @@ from catfish_core.catalog import ARCHITECTURES, Arch
 from catfish_core.config import RunConfig
 from catfish_core.data import library
 from catfish_core.workspace import Workspace
-from catfish_ui import parts_form, pipeline
+from catfish_ui import parts_form, pipeline, places
 from catfish_ui.text import count, number, plain
 
 
@@ -33,10 +33,11 @@ class Question:
     step: float = 1
     options: tuple[str, ...] = ()
     matters: tuple[str, ...] = ()
+    form: str = "train"
 
     @property
     def key(self) -> str:
-        return f"train_{self.path}"
+        return f"{self.form}_{self.path}"
 
 
 COMMON = (
@@ -125,7 +126,7 @@ WORDS = {
 
 
 def begin() -> None:
-    """Fill the form at the first visit, and whenever a run or a dataset is handed over."""
+    """Fill the form at the first visit, and whenever a run, a dataset or a rate is handed over."""
     if any(f"train_{path}" not in st.session_state for path in PATHS):
         fill(RunConfig())
     like = st.session_state.pop("train_like", None)
@@ -134,6 +135,8 @@ def begin() -> None:
         pipeline.replace([step.model_dump(mode="json") for step in like.augment.steps])
     if wanted := st.session_state.pop("train_with", None):
         st.session_state["train_data.dataset"] = wanted
+    if rate := st.session_state.pop("train_rate", None):
+        st.session_state["train_optimizer.lr"] = rate
 
 
 def fill(values: RunConfig) -> None:
@@ -165,6 +168,11 @@ def sensible(row: Arch) -> dict[str, Any]:
         "training.epochs": 10,
         "training.batch_size": 64 if row.parameters < 30 else 32,
     }
+
+
+def augmentations() -> list[dict[str, Any]]:
+    """The steps of the Augment page, unless they were switched off here."""
+    return pipeline.steps() if st.session_state.get("train_augment", True) else []
 
 
 def collect(state: Mapping[str, Any], steps: list[dict[str, Any]]) -> RunConfig:
@@ -218,28 +226,43 @@ def part_by_part(ws: Workspace) -> None:
     parts_form.one_by_one(catalog.arch(st.session_state["train_model.arch"]), classes(ws))
 
 
-def ask(questions: Sequence[Question]) -> None:
-    """The questions that matter, side by side, each with its sentence."""
-    state = st.session_state
-    chosen = (state["train_optimizer.name"], state["train_schedule.kind"], state["train_training.mix"])
-    cells = st.grid(2, min_column_width=230, gap=("small", "medium"))
+def ask(
+    questions: Sequence[Question],
+    words: Mapping[str, str] = WORDS,
+    chosen: Sequence[str] | None = None,
+    columns: int = 2,
+) -> None:
+    """The questions that matter for what is `chosen`, by default in this form, side by side with their sentences."""
+    if chosen is None:
+        asked = ("optimizer.name", "schedule.kind", "training.mix")
+        chosen = [st.session_state[f"train_{path}"] for path in asked]
+    cells = st.grid(columns, min_column_width=230, gap=("small", "medium"))
     for question in questions:
         if question.matters and not set(question.matters) & set(chosen):
             continue
         with cells.cell(), st.container(gap="xxsmall"):
             if question.options:
-                _select(question.path, question.label, {option: WORDS[option] for option in question.options})
+                options = {option: words[option] for option in question.options}
+                _select(question.path, question.label, options, form=question.form)
             else:
                 _number(question)
             st.caption(question.about)
+            if question.path == "optimizer.lr":
+                st.page_link(places.LEARNING_RATE, label="Find a good one", icon=":material/troubleshoot:")
 
 
-def _select(path: str, label: str, options: Mapping[str, str], on_change: Callable[[], None] | None = None) -> None:
+def _select(
+    path: str,
+    label: str,
+    options: Mapping[str, str],
+    on_change: Callable[[], None] | None = None,
+    form: str = "train",
+) -> None:
     st.selectbox(
         label,
         list(options),
         format_func=lambda option: options[option],
-        key=f"train_{path}",
+        key=f"{form}_{path}",
         on_change=on_change,
         persist_state="session",
     )

@@ -21,9 +21,8 @@ with left, st.container(border=True, gap="small", height="stretch"):
     if steps:
         names = listed([spoken(step["kind"]).lower() for step in steps])
         with st.container(gap=None):
-            use = st.toggle("Use my augmentations", True, key="train_augment", persist_state="session")
+            st.toggle("Use my augmentations", True, key="train_augment", persist_state="session")
             st.caption(f"{count(len(steps), 'step')} from the Augment page: {plain(names)}.")
-        steps = steps if use else []
     else:
         st.caption("Photos are shown as they are. The Augment page makes more out of each.")
         st.page_link(places.AUGMENT, label="Choose augmentations", icon=":material/auto_awesome:")
@@ -40,7 +39,7 @@ with st.expander("More settings", icon=":material/tune:"):
     train_form.ask(train_form.MORE)
 
 try:
-    config = train_form.collect(st.session_state.to_dict(), steps)
+    config = train_form.collect(st.session_state.to_dict(), train_form.augmentations())
 except ConfigError as error:
     guard.show(error)
     config = None

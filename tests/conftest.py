@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import random
 import re
@@ -18,6 +19,18 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from catfish_core.config import SweepConfig
+from catfish_core.events import (
+    Advised,
+    Event,
+    Preparing,
+    ProbeEnd,
+    SweepCompleted,
+    SweepEnded,
+    SweepPoint,
+    SweepStarted,
+)
+from catfish_core.training import lr_finder
 from catfish_core.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -234,3 +247,51 @@ def loopback() -> Iterator[Loopback]:
         http.shutdown()
         http.server_close()
         thread.join()
+
+
+def swept(
+    settings: SweepConfig | None = None, made: int | None = None, rates: dict[str, float] | None = None
+) -> Iterator[Event]:
+    """What a sweep says after `made` steps of each seed: flat, falling from 1e-4 on, exploding beyond 0.05."""
+    settings = settings or SweepConfig()
+    yield Preparing(what="Starting up")
+    yield SweepStarted(
+        steps=settings.steps, seeds=settings.seeds, rates=rates or {"head": 1.0}, device="cpu", samples=400, batches=7
+    )
+    for seed in range(settings.seeds):
+        lowest, step = math.inf, 0
+        for step, lr in enumerate(lr_finder.ladder(settings)[:made]):
+            wobble = 0.01 * math.sin(12.9898 * step + seed)
+            loss = 0.75 - 0.45 / (1 + (3e-3 / lr) ** 1.2) + (lr / 0.08) ** 2 + wobble + 0.02 * seed
+            val = loss + 0.05 if settings.val_every and step % settings.val_every == 0 else None
+            yield SweepPoint(seed=seed, step=step, lr=lr, loss=loss, val_loss=val)
+            lowest = min(lowest, loss)
+            if settings.divergence and loss > settings.divergence * lowest:
+                break
+        if made is None:
+            yield SweepEnded(seed=seed, reason="diverged", steps=step + 1)
+
+
+def whole(settings: SweepConfig) -> list[Event]:
+    """What a whole sweep says: its points, the advice on them, the trials, the advice after those, the end."""
+    told = list(swept(settings))
+    curve = lr_finder.curve([event for event in told if isinstance(event, SweepPoint)], settings)
+    advice = lr_finder.advise(curve.lrs, curve.smoothed)
+    trials = [
+        ProbeEnd(name=name, lr=lr, loss=0.5 + n / 10, val_loss=0.45 + n / 10, val_accuracy=0.8 - n / 10, steps=50)
+        for n, (name, lr) in enumerate(lr_finder.candidates(advice, settings.probes).items())
+    ]
+    first, after = (Advised(**vars(each)) for each in (advice, lr_finder.judged(advice, trials)))
+    return [*told, first, *trials, after, SweepCompleted(seconds=14.0)]
+
+
+@pytest.fixture(scope="session")
+def sweeping() -> Callable[..., Iterator[Event]]:
+    """sweeping(settings, made): what a sweep says that has made so many steps."""
+    return swept
+
+
+@pytest.fixture(scope="session")
+def whole_sweep() -> Callable[[SweepConfig], list[Event]]:
+    """whole_sweep(settings): what a sweep says from its start to its end."""
+    return whole

@@ -14,13 +14,13 @@ from catfish_core.config import (
     DataConfig,
     ModelConfig,
     OptimizerConfig,
-    PartsConfig,
     RunConfig,
     TrainingConfig,
 )
 from catfish_core.data import library, photos, pixels
 from catfish_core.events import BatchEnd, Completed, EpochEnd, Preparing
 from catfish_core.jobs import worker
+from catfish_core.parts import PartsConfig
 from catfish_core.training import compute
 from catfish_core.workspace import Workspace
 

@@ -6,8 +6,17 @@ import pytest
 
 from catfish_core import estimate
 from catfish_core.augment import RandomHorizontalFlip
-from catfish_core.config import AugmentConfig, ComputeConfig, DataConfig, RunConfig, TrainingConfig, with_settings
+from catfish_core.config import (
+    AugmentConfig,
+    ComputeConfig,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    with_settings,
+)
 from catfish_core.estimate import Estimate, Measured
+from catfish_core.parts import PartsConfig
 
 COUNTS = {"train": 100, "val": 20, "test": 10}
 
@@ -69,6 +78,18 @@ def test_an_answer_is_found_by_whatever_has_the_same_pace(workspace, tiny_datase
     assert estimate.find(workspace, same).total > estimate.find(workspace, wanted()).total
     for setting in ("data.image_size=24", "training.batch_size=8", "model.arch=simple_net", "training.ema_decay=0.9"):
         assert estimate.find(workspace, with_settings(wanted(), [setting])) is None
+
+
+def test_what_is_trained_at_the_end_decides_the_pace_and_its_rates_do_not(workspace):
+    def place(preset, epochs=4, **more):
+        model = ModelConfig(arch="efficientnet_lite0", pretrained=True)
+        parts = PartsConfig(preset=preset, **more)
+        return estimate._place(workspace, wanted(epochs, model=model, parts=parts))
+
+    own = {"classifier": 1.0, "conv_head": 0.2}
+    assert place("own", rates=own) == place("own", rates=own | {"conv_head": 0.7})
+    assert place("own", rates=own) == place("gradual", every=2) != place("gradual", every=1)
+    assert place("gradual", every=4) == place("head_only") != place("course")
 
 
 def test_an_old_or_torn_answer_is_none(workspace, tiny_dataset, spawned):

@@ -19,6 +19,7 @@ from catfish_core.config import (
 )
 from catfish_core.errors import RunError
 from catfish_core.events import Advised, EventLog, Failed, Preparing, Stopped, SweepCompleted
+from catfish_core.parts import PartsConfig
 
 ADVICE = Advised(recommended="valley", rate=1e-3, reason="So it is.", suggestions={"valley": 1e-3, "course": None})
 
@@ -86,11 +87,12 @@ def test_what_is_no_sweep_is_not_found(workspace, id):
         sweeps.find(workspace, id)
 
 
+LITE0 = ModelConfig(arch="efficientnet_lite0", pretrained=True)
 SAME = [
     RunConfig(name="other"),
     RunConfig(optimizer=OptimizerConfig(lr=0.5)),
     RunConfig(schedule=ScheduleConfig(kind="cosine")),
-    RunConfig(training=TrainingConfig(epochs=99, seed=7, patience=3, device="cpu")),
+    RunConfig(training=TrainingConfig(epochs=99, seed=7, patience=3, device="cpu", ema_decay=0.9)),
     RunConfig(compute=ComputeConfig(precision="fp32", micro_batch=8)),
 ]
 OTHER = [
@@ -102,6 +104,9 @@ OTHER = [
     RunConfig(training=TrainingConfig(batch_size=32)),
     RunConfig(training=TrainingConfig(loss="mse")),
     RunConfig(training=TrainingConfig(label_smoothing=0.1)),
+    RunConfig(training=TrainingConfig(mix="mixup")),
+    RunConfig(model=LITE0),
+    RunConfig(model=LITE0, parts=PartsConfig(preset="course")),
 ]
 
 

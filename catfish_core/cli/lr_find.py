@@ -25,7 +25,7 @@ from catfish_core.events import (
     SweepStarted,
 )
 from catfish_core.sweeps import Sweep
-from catfish_core.training.lr_finder import curve, phases
+from catfish_core.training.lr_finder import curve, phases, settled
 from catfish_core.workspace import Workspace, atomic
 
 ENDED = {
@@ -76,7 +76,7 @@ def result(sweep: Sweep, ended: Event) -> dict[str, Any]:
     """What a sweep found in one object: the means over its seeds, the advice, what was tried out."""
     told = sweep.events()[0]
     seen = curve((event for event in told if isinstance(event, SweepPoint)), sweep.settings())
-    borders = phases(seen.lrs, seen.smoothed)
+    borders = phases(*settled(seen.lrs, seen.smoothed))
     advised = [event for event in told if isinstance(event, Advised)]
     last = advised[-1] if advised else Advised(recommended=None, rate=None, reason="", suggestions={})
     data = {
@@ -111,7 +111,9 @@ def plot(sweep: Sweep, path: Path) -> None:
     told = sweep.events()[0]
     seen = curve((event for event in told if isinstance(event, SweepPoint)), sweep.settings())
     advised = [event for event in told if isinstance(event, Advised)]
-    picture = draw(seen, phases(seen.lrs, seen.smoothed), advised[-1], log=sweep.settings().scale == "exponential")
+    picture = draw(
+        seen, phases(*settled(seen.lrs, seen.smoothed)), advised[-1], log=sweep.settings().scale == "exponential"
+    )
     with storage_faults(path), atomic(path) as temporary:
         picture.save(temporary, "PNG")
 
@@ -142,7 +144,7 @@ class Teller:
         """What `event` means, for a person."""
         if isinstance(event, SweepStarted):
             yield f"{event.samples:,} photos in {event.batches:,} batches, on {event.device}."
-            if len(event.rates) > 1:
+            if set(event.rates.values()) != {1.0}:
                 kept = ", ".join(f"{name} × {share:.3g}" for name, share in event.rates.items())
                 yield f"The rates are the head's; the others keep their ratio to it: {kept}."
             if event.note:

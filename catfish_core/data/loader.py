@@ -151,14 +151,14 @@ class Batches:
         seed: int | None = None,
         channels_last: bool = False,
         ahead: int = 1,
-        share: Share | None = None,
+        share: Share = lambda piece: piece,
     ) -> None:
         if len(pictures) != len(labels):
             raise ValueError(f"{len(pictures)} pictures need as many labels, got {len(labels)}")
         self.pictures = pictures
         self.labels = torch.tensor(list(labels), dtype=torch.int64)
         self.batch_size = batch_size
-        self.augment, self.seed, self.share = augment, seed, share or (lambda batch: batch)
+        self.augment, self.seed, self.share = augment, seed, share
         self.channels_last, self.ahead = channels_last, ahead
         self._normalise = Normalise(mean, std)
         self._plain = Kept(lambda piece: self._laid_out(self.pictures.read(piece)), len(pictures))
@@ -178,13 +178,12 @@ class Batches:
     def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `n`, counted from 0; raises PhotoError for a photo that no longer decodes."""
         pieces = self.pieces(n)
-        ours = [self.share(piece) for piece in pieces]
         pool = ThreadPoolExecutor(self.ahead, thread_name_prefix="decode")
         coming: deque[Future[Tensor]] = deque()
         try:
             for k, piece in enumerate(pieces):
-                for later in ours[k + len(coming) : k + 1 + self.ahead]:
-                    coming.append(pool.submit(self._images, later, n))
+                for later in pieces[k + len(coming) : k + 1 + self.ahead]:
+                    coming.append(pool.submit(self._images, self.share(later), n))
                 yield coming.popleft().result(), self.labels[piece]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

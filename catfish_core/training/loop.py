@@ -125,11 +125,11 @@ def fit(
     not memory enough for the smallest part of a batch.
     """
     loss_fn = loss_function(config.training)
-    learning = _learning(state)
+    learning = in_training(state)
     for epoch in range(state.epoch, config.training.epochs):
         if (thawed := thaw(state, epoch)) is not None:
             state.learner = state.team.learner(state.learner)
-            learning = _learning(state)
+            learning = in_training(state)
             yield thawed
         means = Means()
         for part in learning:
@@ -165,9 +165,9 @@ def fit(
             return
 
 
-def _learning(state: TrainState) -> list[nn.Module]:
-    """What is in training mode while `state` learns. Kept, because to ask a deep network takes longer than a step
-    of its head."""
+def in_training(state: TrainState) -> list[nn.Module]:
+    """What is in training mode while `state` learns, and is put there. Kept, because to ask a deep network takes
+    longer than a step of its head."""
     train_mode(state.model)
     return [part for part in state.learner.modules() if part.training]
 
@@ -279,7 +279,8 @@ def _accumulated(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Los
         total = loss
         for extra in auxiliary:
             total = total + AUX_WEIGHT * loss_fn(extra.float(), truth)
-        state.scaler.scale(total * share * team.size).backward()  # type: ignore[no-untyped-call]
+        weighed = total if share * team.size == 1 else total * (share * team.size)
+        state.scaler.scale(weighed).backward()  # type: ignore[no-untyped-call]
         if weight:
             right = (logits.detach().argmax(1) == dominant(truth)).sum()
             facts += torch.stack((loss.detach() * share, right))

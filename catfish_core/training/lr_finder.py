@@ -219,10 +219,10 @@ def advise(lrs: Floats, losses: Floats) -> Advice:
     """
     measured = len(losses)
     lrs, losses = finite(lrs, losses)
-    start = len(lrs) // 10
-    if len(losses) < FEWEST or not fell(losses[start:]):
+    telling = settled(lrs, losses)
+    if len(losses) < FEWEST or not fell(telling[1]):
         return Advice(dict.fromkeys(SUGGESTIONS), None, None, _why_none(losses, measured))
-    lrs, losses = lrs[start:], losses[start:]
+    lrs, losses = telling
     edge = phases(lrs, losses).diverges_from
     end = len(lrs) if edge is None else lrs.index(edge)
     found = {name: suggest(lrs[:end], losses[:end]) for name, suggest in SUGGESTIONS.items()}
@@ -235,6 +235,13 @@ def advise(lrs: Floats, losses: Floats) -> Advice:
     if len(_distinct(advice)) < 2:
         advice = replace(advice, reason=f"{reason} The other suggestions lie close to it.")
     return advice
+
+
+def settled(lrs: Floats, losses: Floats) -> tuple[Floats, Floats]:
+    """The part of a smoothed curve that can be read: without the first tenth, which is the mean of few losses."""
+    lrs, losses = finite(lrs, losses)
+    start = len(lrs) // 10
+    return lrs[start:], losses[start:]
 
 
 def fell(losses: Floats) -> bool:

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from catfish_core import catalog, config, estimate
+from catfish_core import catalog, config, estimate, parts
 from catfish_core.config import RunConfig
 from catfish_core.data import library, photos, sketchbook
 from catfish_core.data.library import Dataset, DatasetInfo, Split
@@ -34,6 +34,7 @@ from catfish_core.errors import CatfishError, DatasetError, WeightsError
 from catfish_core.estimate import Measured
 from catfish_core.events import BatchEnd, EpochEnd, Preparing, drain
 from catfish_core.models import build
+from catfish_core.parts import PartsConfig
 from catfish_core.training import features, optim, session
 from catfish_core.training.compute import keep_memory, threads
 from catfish_core.training.features import Backbone, FeatureBatches, Sources
@@ -82,11 +83,16 @@ def measure(ws: Workspace, wanted: RunConfig, began: float) -> Measured:
 
 
 def _harmless(wanted: RunConfig) -> RunConfig:
-    """`wanted` with what could end a try early or lengthen it left out; its pace is the same."""
+    """`wanted` with what could end a try early or lengthen it left out; its pace is the same.
+
+    Of gradual unfreezing that is the pace at the end, when the most is trained.
+    """
     training = wanted.training.model_copy(update={"patience": None, "epochs": 10_000})
+    arch = catalog.arch(wanted.model.arch)
     return wanted.model_copy(
         update={
             "training": training,
+            "parts": PartsConfig(preset="own", rates=parts.ever(wanted.parts, arch, wanted.training.epochs)),
             "optimizer": wanted.optimizer.model_copy(update={"lr": 1e-9}),
             "compute": wanted.compute.model_copy(update={"compile": False}),
         }

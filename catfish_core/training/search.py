@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
-from catfish_core.config import SweepConfig
+from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.events import Advised, Event, ProbeEnd, SweepCompleted, SweepPoint, SweepStarted
 from catfish_core.sweeps import Sweep
 from catfish_core.training import lr_finder, optim, session
@@ -16,7 +16,7 @@ from catfish_core.training.features import Sources
 from catfish_core.training.loop import ShouldStop, TrainState
 from catfish_core.training.lr_finder import Advice
 from catfish_core.training.session import Session
-from catfish_core.training.sweep import probe, shares, sweep
+from catfish_core.training.sweep import probe, sweep
 from catfish_core.workspace import Workspace
 
 
@@ -96,9 +96,12 @@ class _Start:
 def _start(
     made: Session, number: int, workspace: Workspace, should_stop: ShouldStop
 ) -> Generator[Event, None, _Start | None]:
-    """What training would begin with if its seed were `number` higher; None when asked to stop."""
+    """What training would begin with if its seed were `number` higher; None when asked to stop.
+
+    Averaged weights are left out: over so few steps they are mostly the first ones.
+    """
     training = made.config.training
-    training = training.model_copy(update={"seed": (training.seed + number) % 2**63})
+    training = training.model_copy(update={"seed": (training.seed + number) % 2**63, "ema_decay": 0.0})
     seeded = replace(made, config=made.config.model_copy(update={"training": training}))
     state = session.first_state(seeded, workspace)
     sources = yield from session.sources_for(state, seeded, workspace, should_stop)
@@ -116,12 +119,19 @@ def _started(made: Session, settings: SweepConfig, start: _Start) -> SweepStarte
     return SweepStarted(
         steps=settings.steps,
         seeds=settings.seeds,
-        rates=shares(start.state.optimizer),
+        rates=_shares(made.config),
         device=str(made.device),
         samples=samples,
         batches=batches,
         note=" ".join(filter(None, notes)),
     )
+
+
+def _shares(config: RunConfig) -> dict[str, float]:
+    """The rate of every part that is trained as a multiple of the head's."""
+    rates = {name: rate for name, rate in optim.rates(config).items() if rate}
+    head = list(rates.values())[-1]
+    return {name: rate / head for name, rate in rates.items()}
 
 
 def _advised(advice: Advice) -> Advised:

@@ -155,7 +155,6 @@ def _trained(
         sources = yield from sources_for(state, session, workspace, should_stop)
     if sources is None:
         return None
-    sources = _regularised(session, sources)
     state.learner = session.team.learner(state.learner)
     yield _started(session, state, sources.note)
     if not session.team.leads:
@@ -184,7 +183,7 @@ def sources_for(
     found = yield from features.sources(
         state, session.config, train, val, session.describe(), workspace.features, decoded, should_stop
     )
-    return None if should_stop() else found
+    return None if found is None or should_stop() else _regularised(session, found)
 
 
 def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import random
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -20,9 +20,8 @@ from torch.optim import Optimizer
 from catfish_core.config import SweepConfig
 from catfish_core.errors import ConfigError
 from catfish_core.events import Event, Preparing, ProbeEnd, SweepEnded, SweepPoint
-from catfish_core.models.build import train_mode
 from catfish_core.training.compute import reading
-from catfish_core.training.loop import Means, ShouldStop, Source, TrainState, step, validate
+from catfish_core.training.loop import Means, ShouldStop, Source, TrainState, in_training, step, validate
 from catfish_core.training.lr_finder import ladder, smoother
 from catfish_core.training.optim import Loss
 
@@ -104,46 +103,38 @@ def probe(
     )
 
 
-def shares(optimizer: Optimizer) -> dict[str, float]:
-    """The rate of every parameter group as a multiple of the last one's, the head's, by name.
-
-    Raises ConfigError where nothing is trained or the last group's rate is 0.
-    """
-    groups = optimizer.param_groups
-    if not any(parameter.requires_grad for group in groups for parameter in group["params"]):
-        raise ConfigError("Every part of this network is frozen: there is nothing to train.", "Unfreeze the head.")
-    head = float(groups[-1]["lr"])
-    if head <= 0:
-        raise ConfigError("The head's learning rate is 0, so no other rate can keep its ratio to it.", "Give it one.")
-    one = "all weights" if len(groups) == 1 else ""
-    names = [str(group.get("name") or one or f"group {number}") for number, group in enumerate(groups, 1)]
-    return {name: float(group["lr"]) / head for name, group in zip(names, groups, strict=True)}
-
-
 class _Trial:
     """Steps on the weights of a state, whose counters and loss scale stay out of it."""
 
     def __init__(self, state: TrainState) -> None:
-        scaler = GradScaler(state.device.type, enabled=state.scaler.is_enabled())
-        self.state = dataclasses.replace(state, scaler=scaler)
-        self.shares = list(shares(state.optimizer).values())
+        groups = state.optimizer.param_groups
+        if not any(parameter.requires_grad for group in groups for parameter in group["params"]):
+            raise ConfigError(
+                "Every part of this network is frozen: there is nothing to train.", "Unfreeze the head."
+            )
+        if not groups[-1]["lr"]:
+            what = "The head's learning rate is 0, so the other rates have no ratio to it."
+            raise ConfigError(what, "Give the head a rate.")
+        self.state = replace(state, scaler=GradScaler(state.device.type, enabled=state.scaler.is_enabled()))
+        self.shares = [float(group["lr"]) / float(groups[-1]["lr"]) for group in groups]
+        self.learning: list[nn.Module] = []
 
     def step(
         self, images: Tensor, labels: Tensor, loss_fn: Loss, lr: float
     ) -> Generator[Event, None, tuple[float, float]]:
         """One training step with the head at `lr`; the mean loss before it, and how many photos were right."""
-        state = self.state
-        train_mode(state.model)
-        for group, share in zip(state.optimizer.param_groups, self.shares, strict=True):
+        self.learning = self.learning or in_training(self.state)
+        for part in self.learning:
+            part.training = True
+        for group, share in zip(self.state.optimizer.param_groups, self.shares, strict=True):
             group["lr"] = lr * share
-        facts = yield from step(state, images, labels, loss_fn, epoch=0)
+        facts = yield from step(self.state, images, labels, loss_fn, epoch=0)
         loss, right = next(reading(facts))
         return loss, right
 
     def validate(self, val: Source, loss_fn: Loss, should_stop: ShouldStop) -> Means | None:
         """What the network makes of `val`; None when asked to stop."""
         state = self.state
-        state.model.eval()
         return validate(state.learner, val, loss_fn, state.device, should_stop, state.compute, state.micro_batch)
 
 

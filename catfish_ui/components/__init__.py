@@ -1,7 +1,7 @@
-"""Small pieces that run in the browser: charts, photo galleries, tables, answers with heatmaps.
+"""Small pieces that run in the browser: charts, sweeps with a rate to drag, photo galleries, tables, answers.
 
-Each is an HTML shell, a style sheet and a script beside this file. What people named reaches the script as data
-and the page as text, never as HTML.
+Each is an HTML shell, a style sheet and a script beside this file; those with a chart share plotly.js. What people
+named reaches the script as data and the page as text, never as HTML.
 """
 
 from __future__ import annotations
@@ -22,29 +22,63 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
-def _register(name: str, html: str, isolate_styles: bool = True) -> ComponentRenderer:
-    """The component called `name`; a newline keeps Streamlit from taking the text for a path."""
-    css, js = (f"{(_HERE / f'{name}.{kind}').read_text(encoding='utf-8')}\n" for kind in ("css", "js"))
+def _read(file: str) -> str:
+    """A file beside this one; the newline keeps Streamlit from taking the text for a path."""
+    return f"{(_HERE / file).read_text(encoding='utf-8')}\n"
+
+
+def _register(name: str, html: str, plotly: bool = False) -> ComponentRenderer:
+    """The component called `name`; with `plotly` its script begins with plotly.js.
+
+    Plotly puts its own style sheet into the page, out of a shadow's reach: such a component has none.
+    """
+    js = (_read("plotly.js") if plotly else "") + _read(f"{name}.js")
     return st.components.v2.component(
-        f"catfish_{name}", html=f"{html}\n", css=css, js=js, isolate_styles=isolate_styles
+        f"catfish_{name}", html=f"{html}\n", css=_read(f"{name}.css"), js=js, isolate_styles=not plotly
     )
 
 
-_CHART = _register(
-    "chart",
-    '<div class="catfish-chart"><div class="plot" role="img"></div></div>',
-    isolate_styles=False,  # Plotly puts its own style sheet into the page, out of a shadow's reach
-)
+_CHART = _register("chart", '<div class="catfish-chart"><div class="plot" role="img"></div></div>', plotly=True)
+_SWEEP = _register("sweep", _read("sweep.html"), plotly=True)
 _GALLERY = _register("gallery", '<div class="gallery"></div>')
 _TABLE = _register("table", '<div class="wrap"><table><thead><tr></tr></thead><tbody></tbody></table></div>')
 
-_ANSWER = _register("answer", (_HERE / "answer.html").read_text(encoding="utf-8"))
+_ANSWER = _register("answer", _read("answer.html"))
 
 
 def chart(figure: dict[str, Any], key: str, *, name: str = "", height: int = 250) -> None:
     """A figure of charts.py, called `name` for screen readers; zoom and hidden traces stay while `key` does."""
-    data = {"name": name, "figure": figure, "height": height, "library": PLOTLY_URL, "revision": key}
-    _CHART(key=key, data=data)
+    _CHART(key=key, data=_plotted(figure, key, name, height))
+
+
+def _plotted(figure: dict[str, Any], key: str, name: str, height: int) -> dict[str, Any]:
+    """What plotly.js draws."""
+    return {"name": name, "figure": figure, "height": height, "library": PLOTLY_URL, "revision": key}
+
+
+def rate_line(
+    figure: dict[str, Any],
+    key: str,
+    *,
+    rate: float,
+    span: tuple[float, float],
+    zones: Sequence[tuple[str, float]],
+    chips: Sequence[tuple[str, float, bool]],
+    name: str,
+    height: int,
+) -> float | None:
+    """A figure over learning rates with a line at `rate` that a person can drag; where they have moved it, if so.
+
+    The line stays within `span`. `zones` name the phases and where each ends, `chips` are buttons that move it:
+    text, rate, and whether it is the best. Until somebody has moved it, it follows `rate`.
+    """
+    data = _plotted(figure, key, name, height) | {
+        "bar": False, "rate": rate, "low": span[0], "high": span[1],
+        "zones": [{"name": zone, "until": until} for zone, until in zones],
+        "chips": [{"text": text, "rate": at, "best": best} for text, at, best in chips],
+    }  # fmt: skip
+    moved = _SWEEP(key=key, data=data, on_rate_change=_nothing).get("rate")
+    return float(moved) if moved else None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from benchmarks.sides import Bench, sides
 from catfish_core import runs
 from catfish_core.config import RunConfig
 from catfish_core.events import EpochEnd, SweepPoint
+from catfish_core.models import build
 from catfish_core.training import search, session, sweep
 
 CPU = torch.device("cpu")
@@ -126,3 +127,15 @@ def test_the_limit_of_a_frozen_network_learns_its_head_only(bench_workspace, nam
     made = sides(BY_NAME[name], TINY, bench_workspace)
     assert made.photos == 2 * (24 + 8)
     assert made.limit(Observed())() > 0
+
+
+def test_files_read_by_hand_are_the_photos_of_the_course(bench_workspace):
+    bench = Bench(BY_NAME["lite0_frozen_cold"], TINY, bench_workspace)
+    course_batches = list(bench.loader("val"))
+    stats = build.normalization(bench.config.data, bench.config.model)
+    samples = bench.loader("val").dataset.samples
+    for (ours, ours_of), (theirs, theirs_of) in zip(
+        limit.from_files(samples, 128, stats, 64, Observed().passes), course_batches, strict=True
+    ):
+        assert ours.shape == theirs.shape and torch.equal(ours_of, theirs_of)
+        assert (ours - theirs).abs().mean() < 0.05

@@ -98,7 +98,9 @@ class App:
     def clean_up(self) -> None:
         """End the app, its workers and its inference service, each by its pid."""
         self.kill()
-        for file in [*self.workspace.runs.glob("*/attempts/*/started.json"), *self.workspace.serving.glob("*.json")]:
+        started = "*/attempts/*/started.json"
+        workers = [*self.workspace.runs.glob(started), *self.workspace.sweeps.glob(started)]
+        for file in [*workers, *self.workspace.serving.glob("*.json")]:
             end(file)
 
 

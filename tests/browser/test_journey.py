@@ -114,7 +114,7 @@ def test_curves_keep_zoom_and_hidden_traces_while_they_move(app, page):
 
 
 def test_a_deep_link_on_a_fresh_server_goes_through_the_router(app, page):
-    for path in ("runs", "predict", "data", "train", "augment"):
+    for path in ("runs", "predict", "data", "train", "learning-rate", "augment"):
         page.goto(f"{app.url}/{path}")
         heading(page).wait_for()
         page.get_by_role("link", name="Home", exact=True).first.wait_for()  # the menu is the router's work
@@ -129,7 +129,7 @@ def test_a_forged_link_gets_a_sentence(app, page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_is_wider_than_a_phone(app, browser, scheme, tmp_path):
     phone = browser.new_page(viewport={"width": 400, "height": 850}, color_scheme=scheme)
-    for path in ("", "data", "augment", "train", "runs", "predict"):
+    for path in ("", "data", "augment", "train", "learning-rate", "runs", "predict"):
         phone.goto(f"{app.url}/{path}")
         heading(phone).wait_for()
         phone.wait_for_timeout(800)

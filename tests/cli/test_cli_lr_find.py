@@ -79,6 +79,7 @@ def test_where_none_is_found_the_exit_code_and_a_sentence_say_so(run, tiny_datas
         (["--steps", "1"], "steps: 1"),
         (["--divergence", "0.5"], "divergence: 0.5"),
         (["--arch", "simple_cnn", "--frozen"], "frozen"),
+        (["--arch", "resnet18", "--pretrained", "--set", "parts.preset=own"], "nothing to train"),
         (["--plot", "nowhere/at/all.png"], "There is no folder"),
     ],
 )

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from catfish_core import runs
-from catfish_core.config import RunConfig, parse
+from catfish_core import runs, sweeps
+from catfish_core.config import RunConfig, SweepConfig, parse, parse_sweep
 from catfish_core.events import (
     BatchEnd,
     Completed,
@@ -23,6 +23,7 @@ from catfish_core.events import (
     Tested,
 )
 from catfish_core.runs import Run
+from catfish_core.sweeps import Sweep
 from catfish_core.workspace import Workspace, write_text
 
 ROOT = Path(__file__).parents[2]
@@ -134,8 +135,8 @@ def report(classes: tuple[str, ...], samples: int = 20) -> dict[str, Any]:
 class Make:
     """Run directories as a worker would leave them."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+    def __init__(self, workspace: Workspace, whole_sweep: Callable[[SweepConfig], list[Event]]) -> None:
+        self.workspace, self.whole_sweep = workspace, whole_sweep
 
     def run(self, events: list[Event] | Iterator[Event], **settings: Any) -> Run:
         """A run that has said `events`; `settings` are sections of its configuration."""
@@ -160,6 +161,23 @@ class Make:
         run.model_path.write_bytes(b"weights")
         return run
 
+    def sweep(
+        self, events: list[Event] | Iterator[Event], settings: SweepConfig | None = None, **sections: Any
+    ) -> Sweep:
+        """A sweep that has said `events`; `sections` are those of its configuration."""
+        config = parse(sections) if sections else RunConfig()
+        sweep = sweeps.create(self.workspace, config, settings or SweepConfig())
+        (sweep.attempt / "started.json").write_text('{"pid": 0}')
+        with EventLog(sweep.events_path) as log:
+            for event in events:
+                log.append(event)
+        return sweep
+
+    def finished_sweep(self, sections: dict[str, Any] | None = None, **settings: Any) -> Sweep:
+        """A completed sweep with advice and probes; `settings` are fields of its SweepConfig."""
+        chosen = parse_sweep(settings)
+        return self.sweep(self.whole_sweep(chosen), chosen, **(sections or {}))
+
     def damaged(self) -> Run:
         """A run whose configuration is not JSON and whose last event is torn."""
         run = self.finished()
@@ -182,6 +200,6 @@ def events() -> Callable[..., Iterator[Event]]:
 
 
 @pytest.fixture
-def make(workspace: Workspace) -> Make:
-    """make.finished(), make.damaged(), make.run(events): run directories."""
-    return Make(workspace)
+def make(workspace: Workspace, whole_sweep: Callable[[SweepConfig], list[Event]]) -> Make:
+    """make.finished(), make.damaged(), make.run(events): run directories; make.sweep(events): sweep directories."""
+    return Make(workspace, whole_sweep)

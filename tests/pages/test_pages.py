@@ -8,7 +8,7 @@ from catfish_core import runs
 from catfish_core.data import library
 from catfish_core.events import BatchEnd, Failed, Preparing, Stopped
 
-PAGES = ("home", "data", "augment", "train", "runs", "run", "predict")
+PAGES = ("home", "data", "augment", "train", "learning_rate", "runs", "run", "predict")
 
 
 def shown(app) -> str:

@@ -8,14 +8,13 @@ import torch
 
 from catfish_core import estimate, runs
 from catfish_core.augment import RandomHorizontalFlip
-from catfish_core.config import AugmentConfig, DataConfig, ModelConfig, PartsConfig, RunConfig, TrainingConfig
+from catfish_core.config import AugmentConfig, DataConfig, ModelConfig, RunConfig, TrainingConfig
+from catfish_core.parts import PartsConfig
 from catfish_core.training import measuring, session
 from catfish_core.training.measuring import grown, line, measure
 
-LITE = {
-    "model": ModelConfig(arch="efficientnet_lite0", pretrained=True),
-    "parts": PartsConfig(preset="head_only"),
-}
+LITE = ModelConfig(arch="efficientnet_lite0", pretrained=True)
+HEAD = PartsConfig(preset="head_only")
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +65,7 @@ def test_what_is_very_slow_is_tried_once_with_two_photos():
     [
         configured(),
         configured(augment=AugmentConfig(steps=(RandomHorizontalFlip(),)), training=TrainingConfig(mix="either")),
-        configured(**LITE, augment=AugmentConfig(steps=(RandomHorizontalFlip(),))),
+        configured(model=LITE, parts=HEAD, augment=AugmentConfig(steps=(RandomHorizontalFlip(),))),
         configured(training=TrainingConfig(batch_size=5, ema_decay=0.9, loss="mse", patience=1)),
     ],
     ids=["plain", "augmented and mixed", "frozen and augmented", "averaged"],
@@ -80,7 +79,7 @@ def test_the_ordinary_path_has_its_figures(workspace, tiny_dataset, wanted):
 
 
 def test_features_are_tried_and_known_when_they_are_there(workspace, tiny_dataset):
-    wanted = configured(**LITE, training=TrainingConfig(epochs=1, batch_size=8))
+    wanted = configured(model=LITE, parts=HEAD, training=TrainingConfig(epochs=1, batch_size=8))
     before = measure(workspace, wanted, time.time())
     assert before.features > 0 and not before.seen
     list(session.train(runs.create(workspace, wanted), lambda: False))

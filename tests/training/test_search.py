@@ -12,15 +12,7 @@ from pathlib import Path
 import pytest
 
 from catfish_core import runs, sweeps
-from catfish_core.config import (
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    PartsConfig,
-    RunConfig,
-    SweepConfig,
-    TrainingConfig,
-)
+from catfish_core.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, SweepConfig, TrainingConfig
 from catfish_core.errors import RunError
 from catfish_core.events import (
     Advised,
@@ -34,14 +26,16 @@ from catfish_core.events import (
     SweepStarted,
 )
 from catfish_core.jobs import launcher, worker
+from catfish_core.parts import PartsConfig
 from catfish_core.training import lr_finder, search
 
 
-def configured(arch="simple_net", batch_size=8, model=None, **training):
+def configured(arch="simple_net", batch_size=8, parts=None, **training):
+    pretrained = parts is not None
     return RunConfig(
-        data=DataConfig(dataset="tiny", image_size=16 if model is None else 32),
-        model=model or ModelConfig(arch=arch),
-        parts=PartsConfig(preset="head_only" if model else "everything"),
+        data=DataConfig(dataset="tiny", image_size=32 if pretrained else 16),
+        model=ModelConfig(arch=arch, pretrained=pretrained),
+        parts=PartsConfig(preset=parts or "everything"),
         optimizer=OptimizerConfig(lr=1e-3),
         training=TrainingConfig(batch_size=batch_size, device="cpu", **training),
     )
@@ -74,7 +68,7 @@ def test_a_whole_search(workspace, tiny_dataset):
     assert isinstance(told[-1], SweepCompleted) and sweeps.status(sweep) == "completed"
     (started,) = of(told, SweepStarted)
     assert (started.steps, started.seeds, started.samples, started.batches) == (60, 2, 24, 3)
-    assert started.rates == {"all weights": 1.0} and started.note == ""
+    assert set(started.rates.values()) == {1.0} and started.note == ""
     points = of(told, SweepPoint)
     assert {point.seed for point in points} == {0, 1}
     assert [p.lr for p in points if p.seed == 0] == lr_finder.ladder(sweep.settings())[
@@ -123,11 +117,25 @@ def test_one_batch_works_and_is_pointed_out(workspace, tiny_dataset):
 
 
 def test_a_frozen_backbone_sees_every_photo_once(workspace, tiny_dataset):
-    lite0 = ModelConfig(arch="efficientnet_lite0", pretrained=True)
-    _, told = searched(workspace, configured(model=lite0), steps=30, probe_steps=3)
+    _, told = searched(workspace, configured("efficientnet_lite0", parts="head_only"), steps=30, probe_steps=3)
     (started,) = of(told, SweepStarted)
     assert "sees every photo once" in started.note
     assert isinstance(told[-1], SweepCompleted) and of(told, Advised)[0].rate is not None
+
+
+def test_the_courses_recipe_is_swept_in_its_ratios(workspace, tiny_dataset):
+    _, told = searched(workspace, configured("efficientnet_lite0", parts="course"), steps=5, probes=0)
+    (started,) = of(told, SweepStarted)
+    assert list(started.rates.values()) == pytest.approx([1 / 9, 1 / 3, 1])
+    assert len(of(told, SweepPoint)) == 5
+
+
+def test_photos_are_mixed_as_in_training_and_the_average_is_left_out(workspace, tiny_dataset):
+    plain, mixed, averaged = (
+        [point.loss for point in of(searched(workspace, configured(**training), steps=4, probes=0)[1], SweepPoint)]
+        for training in ({}, {"mix": "mixup"}, {"ema_decay": 0.99})
+    )
+    assert plain != mixed and plain == averaged
 
 
 def test_a_loss_that_is_no_number_from_the_start_is_explained(workspace, tiny_dataset, monkeypatch):
@@ -147,8 +155,7 @@ def test_rates_far_too_small_recommend_nothing(workspace, tiny_dataset):
 
 
 def test_nothing_to_train_fails_in_a_sentence(workspace, tiny_dataset, monkeypatch):
-    build = search.session.build.build
-    monkeypatch.setattr(search.session.build, "build", lambda *a: build(*a).requires_grad_(False))
+    monkeypatch.setattr(search.session.build, "freeze", lambda model, *_: model.requires_grad_(False))
     sweep, told = searched(workspace, configured(), steps=30)
     assert isinstance(told[-1], Failed) and "nothing to train" in told[-1].what
     assert not of(told, SweepStarted) and sweeps.status(sweep) == "failed"

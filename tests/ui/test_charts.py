@@ -64,6 +64,7 @@ def test_many_points_are_thinned_but_the_last_is_shown():
     shown = charts.thin(list(range(9_999)))
     assert len(shown) <= 2001 and shown[0] == 0 and shown[-1] == 9_998
     assert charts.thin([]) == [] and charts.thin([1, 2]) == [1, 2]
+    assert len(charts.thin([1, math.nan])) == 2  # a last value that is no number equals nothing, not even itself
 
 
 def test_overfitting_is_marked():

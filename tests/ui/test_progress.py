@@ -3,7 +3,7 @@ import math
 import pytest
 
 from catfish_core.events import BatchEnd, Completed, EarlyStop, EpochEnd, Preparing, Started, Tested
-from catfish_ui.progress import Progress, RunLog, Thinned
+from catfish_ui.progress import Log, Progress, Thinned
 
 
 def started(epochs=4, batches=2, time=0.0, samples=None):
@@ -214,7 +214,7 @@ def test_a_log_is_read_on_from_where_it_was(tmp_path):
     from catfish_core.runs import Run
 
     run = Run(tmp_path)
-    log = RunLog(run)
+    log = Log(run, Progress())
     with EventLog(run.events_path) as sink:
         sink.append(started())
         assert log.refresh().batch is None

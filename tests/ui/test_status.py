@@ -93,8 +93,8 @@ def test_what_is_trained_is_said_and_follows_a_thaw():
         dataset_version="v", parts={"conv": 0.0, "mid": 0.0, "fc": 0.001},
     )  # fmt: skip
     assert status.training(told()) == ""
-    assert status.training(told(started)) == "Trains 10 of 1,000 parameters: fc."
+    assert status.training(told(started)) == "10 of 1,000 parameters learn: fc."
     thawed = Unfrozen(epoch=1, parts={"conv": 0.0, "mid": 0.00033333, "fc": 0.001}, trained=500)
     said = status.training(told(started, thawed))
-    assert said == "Trains 500 of 1,000 parameters: fc at 0.001 and mid at 0.000333."
+    assert said == "500 of 1,000 parameters learn: fc at 0.001 and mid at 0.000333."
     assert status.training(told(started, Unfrozen(epoch=2, parts={"fc": 1.0}, trained=1000))) == ""
