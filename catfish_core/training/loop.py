@@ -294,9 +294,9 @@ def dominant(labels: Tensor) -> Tensor:
 
 def _validated(state: TrainState, val: Source, loss_fn: Loss, should_stop: ShouldStop) -> Means | None:
     """What `state.learner` makes of `val`, computed as the training is."""
-    state.team.validation_begins(state.model)
     how = state.compute, state.micro_batch, state.team
     with state.kept():
+        state.team.validation_begins(state.model)
         return validate(state.learner, val, loss_fn, state.device, should_stop, *how)
 
 
