@@ -108,6 +108,10 @@ class Kept:
         self._there = np.zeros(count, dtype=bool)
         self._rows: Normal | None = None
 
+    def all(self) -> Tensor | None:
+        """Those of all photos, (count, …), once each has been asked for and where they fit; not to be changed."""
+        return torch.from_numpy(self._rows) if self._rows is not None and self._there.all() else None
+
     def __call__(self, indices: Indices) -> Normal:
         """The values at `indices`, a copy."""
         if self._rows is not None and self._there[indices].all():
@@ -178,6 +182,10 @@ class Batches:
     def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `n`, counted from 0; raises PhotoError for a photo that no longer decodes."""
         pieces = self.pieces(n)
+        if self.augment is None and (photos := self._plain.all()) is not None:
+            for piece in pieces:  # picked by the network's own threads: to hand it over would take as long again
+                yield self._planes_first(photos.index_select(0, self.share(piece))), self.labels[piece]
+            return
         pool = ThreadPoolExecutor(self.ahead, thread_name_prefix="decode")
         coming: deque[Future[Tensor]] = deque()
         try:
@@ -205,8 +213,11 @@ class Batches:
         else:
             seeds = sample_seeds(mixed(self.seed or 0, n), indices)
             images = self._laid_out(self.augment(self.pictures.read(indices), seeds))
-        ready = torch.from_numpy(images)
-        return ready.permute(0, 3, 1, 2) if self.channels_last else ready
+        return self._planes_first(torch.from_numpy(images))
+
+    def _planes_first(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S), whatever the order in memory."""
+        return images.permute(0, 3, 1, 2) if self.channels_last else images
 
     def _laid_out(self, pixels: Photos) -> Normal:
         """Normalised, in the order in memory that is wanted."""

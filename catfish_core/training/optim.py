@@ -18,7 +18,7 @@ from catfish_core.models import build
 from catfish_core.training.schedule import multiplier, warmup_steps
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Group = dict[str, Any]  # what torch takes: "params", "lr"; and a "name"
+Group = dict[str, Any]  # what torch takes: "params", "lr"
 
 # fused: one pass over all weights for a whole step; torch has none for RMSprop, nor all of them on MPS.
 _OPTIMIZERS: dict[str, Callable[[Sequence[Group], OptimizerConfig, bool], Optimizer]] = {
@@ -52,13 +52,10 @@ def groups(model: nn.Module, config: RunConfig, epoch: int = 0) -> list[Group]:
     shares, starts = parts.shares(config.parts, arch, epoch), parts.thaws(config.parts, arch, epoch + 1)
     build.freeze(model, arch, shares)
     inside = build.parts(model, arch)
-    found: list[Group] = []
-    for (share, _), some in groupby(starts, key=lambda name: (shares[name], starts[name])):
-        names = tuple(some)
-        trained = [parameter for name in names for parameter in inside[name]]
-        called = ", ".join(names) if len(names) < len(inside) else "all weights"
-        found.append({"params": trained, "lr": config.optimizer.lr * share, "name": called})
-    return found
+    return [
+        {"params": [p for name in names for p in inside[name]], "lr": config.optimizer.lr * share}
+        for (share, _), names in groupby(starts, key=lambda name: (shares[name], starts[name]))
+    ]
 
 
 def rates(config: RunConfig, epoch: int = 0) -> dict[str, float]:

@@ -12,7 +12,7 @@ from catfish_core.events import BatchEnd, Completed, EpochEnd, Started, Unfrozen
 from catfish_core.models import build
 from catfish_core.models.build import train_mode
 from catfish_core.parts import PartsConfig
-from catfish_core.training import loop, optim, session, sweep
+from catfish_core.training import loop, optim, session
 from catfish_core.training.loop import TrainState, fit
 
 CPU = torch.device("cpu")
@@ -195,9 +195,3 @@ def test_own_rates_and_a_frozen_part_in_between():
     now = state.model.state_dict()
     changed = {name.split(".")[0] for name in before if not torch.equal(now[name], before[name])}
     assert changed == {"conv1", "bn1", "layer4", "fc"}
-
-
-def test_a_sweep_of_the_course_s_recipe_keeps_its_ratios_and_names_its_groups():
-    state = start(configured("course"))
-    assert sweep.shares(state.optimizer) == pytest.approx({"layer3": 1 / 9, "layer4": 1 / 3, "fc": 1})
-    assert list(sweep.shares(start(configured("everything")).optimizer)) == ["all weights"]
