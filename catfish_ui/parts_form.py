@@ -97,6 +97,8 @@ def trained(chosen: PartsConfig, arch: Arch, epochs: int, sizes: Mapping[str, in
         sum(sizes[name] for name, share in parts.shares(chosen, arch, epoch).items() if share)
         for epoch in (0, epochs - 1)
     )
+    if first == whole:
+        return f"All **{whole:,}** parameters are trained."
     if first == last:
         return f"**{first:,}** of {count(whole, 'parameter')} are trained ({percent(first / whole, 1)})."
     return f"**{first:,}** parameters are trained at first, **{last:,}** in the end, of {whole:,}."

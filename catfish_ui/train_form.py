@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from catfish_core import catalog, config
+from catfish_core import catalog, config, parts
 from catfish_core.catalog import ARCHITECTURES, Arch
 from catfish_core.config import RunConfig
 from catfish_core.data import library
@@ -207,7 +207,8 @@ def classes(ws: Workspace) -> int:
 
 def network(ws: Workspace) -> None:
     """Which network, what it knows already, and what of it learns."""
-    names = {row.id: f"{row.name} · {number(row.parameters * 1e6)} parameters" for row in ARCHITECTURES}
+    told = classes(ws)
+    names = {row.id: f"{row.name} · {number(_parameters(row, told))} parameters" for row in ARCHITECTURES}
     row = catalog.arch(st.session_state["train_model.arch"])
     with st.container(gap="xxsmall"):
         _select("model.arch", "Network", names, on_change=suits)
@@ -218,7 +219,13 @@ def network(ws: Workspace) -> None:
         where = "come with CatFish" if row.bundled else "are downloaded once, when training starts"
         about = f"It has already seen a million photos. Its weights {where}."
         _switch("model.pretrained", "Start from ImageNet", about, on_change=parts_form.start_changed)
-    parts_form.ask(row, classes(ws))
+    parts_form.ask(row, told)
+
+
+def _parameters(row: Arch, classes: int) -> int:
+    """How many `row` has for so many classes with the values that suit it: what the list of its parts adds up to."""
+    suited = sensible(row)
+    return sum(parts.sizes(row, suited["model.pretrained"], classes, suited["data.image_size"]).values())
 
 
 def part_by_part(ws: Workspace) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
 from catfish_core.config import RunConfig, SweepConfig
-from catfish_core.events import Advised, Event, ProbeEnd, SweepCompleted, SweepPoint, SweepStarted
+from catfish_core.events import Advised, Event, ProbeEnd, SweepCompleted, SweepEnded, SweepPoint, SweepStarted
 from catfish_core.sweeps import Sweep
 from catfish_core.training import lr_finder, optim, session
 from catfish_core.training.compute import keep_memory, threads
@@ -49,9 +49,12 @@ def _searched(made: Session, settings: SweepConfig, workspace: Workspace, should
         if not starts:
             yield _started(made, settings, start)
         starts = starts or [start]
+        told: list[SweepPoint] = []
         for event in start.sweep(settings, number, should_stop):
             if isinstance(event, SweepPoint):
-                points.append(event)
+                told.append(event)
+            elif isinstance(event, SweepEnded) and not (points and event.reason == "stopped"):
+                points += told  # a seed that was stopped would cut the others' curve short
             yield event
     if not points:
         return

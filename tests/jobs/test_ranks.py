@@ -129,7 +129,8 @@ def test_a_stop_is_heard_by_both_and_the_best_weights_are_kept(launched):
     wait_for(lambda: not ranks(run), 20)
 
 
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_fails_the_run_which_then_goes_on_from_its_last_epoch(launched, workspace, rank):
     run = launched(configured(epochs=80))
     wait_for(lambda: training(run))
