@@ -43,9 +43,9 @@ def listing(found: list[SweepSummary], key: str) -> None:
 st.title("Find a learning rate", anchor=False)
 st.markdown(
     "The learning rate says how big the steps are in which a network learns. Too small, and it crawls. Too big, and "
-    "it leaps past everything it was looking for. The right one can be measured, by a sweep: CatFish lets the network "
-    "make a few steps that grow from tiny to huge, and watches how wrong it is after each. Nothing of that is kept: "
-    "a training begins afresh."
+    "it leaps past everything it was looking for. The right one can be measured, by a sweep: CatFish lets the "
+    "network make a few steps that grow from tiny to huge, and watches how wrong it is after each. Nothing of that "
+    "is kept: a training begins afresh."
 )
 found = cache.sweeps(ws)
 try:
