@@ -201,7 +201,7 @@ def test_from_scratch_everything_learns_and_only_rates_are_asked(open_page):
     assert chosen(app).options == ["Everything", "My own"] and app.toggle(key="train_part_conv1").disabled
     app.selectbox(key="train_model.arch").set_value("resnet18").run()
     app.toggle(key="train_model.pretrained").set_value(False).run()
-    assert chosen(app).value == "everything" and "All **355,778** parameters are trained" in shown(app)
+    assert chosen(app).value == "everything" and "All **11,177,538** parameters are trained" in shown(app)
     app.toggle(key="train_model.pretrained").set_value(True).run()
     assert chosen(app).value == "head_only" and not app.exception
 
