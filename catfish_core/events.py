@@ -222,6 +222,24 @@ class Stopped(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Paused(Event):
+    """Terminal for this attempt: somebody asked it to rest. Everything is on disk, and it can go on from here."""
+
+    epoch: int
+    kept_epoch: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed(Event):
+    """It goes on with `batch` of `epoch`, its `step`: what was told of that step or of later ones is void."""
+
+    epoch: int
+    batch: int
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failed(Event):
     """Terminal: it could not go on. `what` happened and the `hint` that leads out; the traceback is in the log."""
 
@@ -229,7 +247,7 @@ class Failed(Event):
     hint: str = ""
 
 
-TERMINAL = (Completed, SweepCompleted, Stopped, Failed)
+TERMINAL = (Completed, SweepCompleted, Paused, Stopped, Failed)
 _TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
     for cls in (
@@ -249,6 +267,8 @@ _TYPES: dict[str, type[Event]] = {
         Advised,
         SweepCompleted,
         Completed,
+        Paused,
+        Resumed,
         Stopped,
         Failed,
     )

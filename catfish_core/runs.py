@@ -71,9 +71,9 @@ class Summary:
     problem: str = ""
 
 
-def create(workspace: Workspace, config: RunConfig) -> Run:
-    """A new run directory with `config` in it; its id is <when>-<slug>-<id>."""
-    return directory.create(Run, workspace.runs, config)
+def create(workspace: Workspace, config: RunConfig, owner: str = "") -> Run:
+    """A new run directory with `config` in it, belonging to `owner`; its id is <when>-<slug>-<id>."""
+    return directory.create(Run, workspace.runs, config, owner)
 
 
 def find(workspace: Workspace, id: str) -> Run:

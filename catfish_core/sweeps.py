@@ -66,9 +66,9 @@ class SweepSummary:
     problem: str = ""
 
 
-def create(workspace: Workspace, config: RunConfig, settings: SweepConfig) -> Sweep:
+def create(workspace: Workspace, config: RunConfig, settings: SweepConfig, owner: str = "") -> Sweep:
     """A new sweep directory; its id is <when>-<slug>-<id>."""
-    sweep = directory.create(Sweep, workspace.sweeps, config)
+    sweep = directory.create(Sweep, workspace.sweeps, config, owner)
     write_text(sweep.settings_path, settings.model_dump_json(indent=2) + "\n")
     return sweep
 

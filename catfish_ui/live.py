@@ -78,7 +78,7 @@ def _verdict(progress: Progress) -> None:
 def _buttons(run: Run, now: Status, progress: Progress) -> None:
     with st.container(horizontal=True, width="content", vertical_alignment="center"):
         if now in runs.ACTIVE:
-            wished = now == "stopping" or run.stop_wished()
+            wished = now == "stopping" or run.wished("stop")
             st.button(
                 "Stopping…" if wished else "Stop",
                 key="run_stop",

@@ -22,8 +22,10 @@ class Word:
 WORDS: dict[Status, Word] = {
     "queued": Word("starting", "gray", ":material/hourglass_top:"),
     "running": Word("training", "orange", ":material/directions_run:"),
+    "pausing": Word("pausing", "orange", ":material/pause:"),
     "stopping": Word("stopping", "orange", ":material/front_hand:"),
     "completed": Word("done", "green", ":material/check_circle:"),
+    "paused": Word("paused", "gray", ":material/pause_circle:"),
     "stopped": Word("stopped", "gray", ":material/stop_circle:"),
     "failed": Word("failed", "red", ":material/error:"),
     "crashed": Word("interrupted", "red", ":material/power_off:"),

@@ -70,7 +70,7 @@ def _panel(sweep: Sweep, now: Status, progress: SweepProgress) -> None:
 
 def _buttons(sweep: Sweep, now: Status) -> None:
     if now in ACTIVE:
-        wished = now == "stopping" or sweep.stop_wished()
+        wished = now == "stopping" or sweep.wished("stop")
         st.button(
             "Stopping…" if wished else "Stop",
             key="sweep_stop",

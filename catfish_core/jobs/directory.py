@@ -25,8 +25,9 @@ from catfish_core.errors import ConfigError, RunError, storage_faults
 from catfish_core.events import Event
 from catfish_core.workspace import slug, write_text
 
-Status = Literal["queued", "running", "stopping", "completed", "stopped", "failed", "crashed"]
-ACTIVE: tuple[Status, ...] = ("queued", "running", "stopping")
+Status = Literal["queued", "running", "pausing", "stopping", "completed", "paused", "stopped", "failed", "crashed"]
+ACTIVE: tuple[Status, ...] = ("queued", "running", "pausing", "stopping")
+Wish = Literal["stop", "pause", "kill"]
 START_GRACE = 30.0  # seconds a worker may take from its launch to its lock
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,60}")
 
@@ -89,24 +90,40 @@ class Job:
         except OSError:
             return False  # a read-only directory: nobody can be working in it
 
+    def owner(self) -> str:
+        """The name of the person it belongs to; empty where nobody signs in."""
+        try:
+            return str(json.loads((self.path / "job.json").read_text(encoding="utf-8"))["owner"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
     def stop(self) -> None:
         """Wish it to stop: its worker keeps what there is and ends within two seconds."""
-        write_text(self.attempt / "stop", "")
+        self.wish("stop")
 
-    def stop_wished(self) -> bool:
-        """Whether somebody wished it to stop."""
-        return (self.attempt / "stop").exists()
+    def pause(self) -> None:
+        """Wish it to rest: its worker writes everything down and ends, so that it can go on where it was."""
+        self.wish("pause")
+
+    def wish(self, what: Wish) -> None:
+        """Leave a wish for the attempt under way: a small file that its worker looks for."""
+        write_text(self.attempt / what, "")
+
+    def wished(self, what: Wish) -> bool:
+        """Whether somebody left this wish."""
+        return (self.attempt / what).exists()
 
 
 J = TypeVar("J", bound=Job)
 
 
-def create(kind: type[J], folder: Path, config: RunConfig) -> J:
-    """A new directory in `folder` with `config` in it; its id is <when>-<slug>-<id>."""
+def create(kind: type[J], folder: Path, config: RunConfig, owner: str = "") -> J:
+    """A new directory in `folder` with `config` in it, belonging to `owner`; its id is <when>-<slug>-<id>."""
     job = kind(folder / f"{datetime.now():%Y%m%d-%H%M%S}-{slug(config.title)}-{secrets.token_hex(3)}")
     with storage_faults(job.path):
         job.path.mkdir(parents=True)
         (job.path / "attempts" / "1").mkdir(parents=True)
+    write_text(job.path / "job.json", json.dumps({"owner": owner}) + "\n")
     write_text(job.path / "config.json", configs.dump(config))
     return job
 
@@ -136,7 +153,7 @@ def status(job: Job, recent: list[Event] | None = None) -> Status:
     if ended := _ended(job, recent):
         return ended
     if job.alive():
-        return "stopping" if job.stop_wished() else "running"
+        return "stopping" if job.wished("stop") else "pausing" if job.wished("pause") else "running"
     if ended := _ended(job, events.tail(job.events_path)):  # it may have ended between the two looks
         return ended
     if (job.attempt / "started.json").exists():
@@ -158,6 +175,7 @@ def _ended(job: Job, recent: list[Event]) -> Status | None:
     names: dict[type[Event], Status] = {
         events.Completed: "completed",
         events.SweepCompleted: "completed",
+        events.Paused: "paused",
         events.Stopped: "stopped",
         events.Failed: "failed",
     }

@@ -45,7 +45,7 @@ class StopWish:
 
     def _listen(self) -> None:
         while not self._done.is_set():
-            if self._job.stop_wished():
+            if self._job.wished("stop"):
                 self.wish()
             if self._wished.is_set():
                 if self._overdue and not self._done.wait(PATIENCE):

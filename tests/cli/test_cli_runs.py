@@ -52,7 +52,7 @@ def test_stop_is_for_runs_that_train(run, old_run, workspace):
     assert code == 1 and "completed" in err
     waiting = runs.create(workspace, RunConfig())
     assert run("runs", "stop", waiting.id)[0] == 0
-    assert waiting.stop_wished()
+    assert waiting.wished("stop")
 
 
 def test_delete(run, old_run):

@@ -89,7 +89,7 @@ def test_a_sweep_on_its_way_up_can_be_stopped(open_page, make):
     app = open_page(PAGE, sweep=sweep.id)
     assert "Waking up" in said(app)
     app.button(key="sweep_stop").click().run()
-    assert sweep.stop_wished() and app.button(key="sweep_stop").disabled
+    assert sweep.wished("stop") and app.button(key="sweep_stop").disabled
 
 
 def test_a_running_sweep_draws_what_it_has(open_page, make, sweeping, monkeypatch):

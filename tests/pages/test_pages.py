@@ -79,7 +79,7 @@ def test_stop_is_acknowledged_at_once(open_page, make):
     (run.attempt / "started.json").unlink()
     app = open_page("run", run=run.id)
     app.button(key="run_stop").click().run()
-    assert run.stop_wished()
+    assert run.wished("stop")
     assert app.button(key="run_stop").disabled and app.button(key="run_stop").label == "Stopping…"
 
 
