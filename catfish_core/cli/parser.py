@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=f"CatFish {catfish_core.__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_datasets, _train, _lr_find, _evaluate, _predict, _runs):
+    for add in (_datasets, _train, _lr_find, _evaluate, _predict, _runs, _check):
         add(commands)
     return whole
 
@@ -199,6 +199,18 @@ def _runs(commands: Commands[argparse.ArgumentParser]) -> None:
     note = _command(group, "note", "read or replace the note of a run", ("runs", "note"))
     _run_argument(note)
     note.add_argument("text", metavar="TEXT", nargs="?", help="the new note; without it the note is shown")
+
+
+def _check(commands: Commands[argparse.ArgumentParser]) -> None:
+    check = _command(
+        commands, "check", "say what would keep CatFish from starting here", ("check", "check_all"),
+        "Exit code 1 where a problem is serious: the port taken, the workspace closed, a package missing.",
+    )  # fmt: skip
+    check.add_argument("--port", type=int, metavar="N", help="the port the app is to be started on")
+    check.add_argument(
+        "--address", default="127.0.0.1", metavar="IP", help="the address it is to be served at (127.0.0.1)"
+    )
+    check.add_argument("--quiet", action="store_true", help="say nothing where all is well")
 
 
 def _run_argument(command: argparse.ArgumentParser) -> None:

@@ -158,6 +158,12 @@ def forget(ws: Workspace, version: str) -> None:
         _remove(ws, folder)
 
 
+def clear(ws: Workspace) -> None:
+    """Remove all that nobody is making or using; it is made again when it is needed."""
+    for folder in _oldest_first(ws) if ws.pixels.is_dir() else []:
+        _remove(ws, folder)
+
+
 def budget() -> int:
     """How many bytes all squares together may take: CATFISH_CACHE_GB, or 10 GB; raises StorageError for nonsense."""
     named = os.environ.get(BUDGET, "")
