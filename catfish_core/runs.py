@@ -92,6 +92,11 @@ def listing(workspace: Workspace) -> list[Summary]:
     return [summary(run) for run in directory.every(Run, workspace.runs)]
 
 
+def extend(run: Run, epochs: int) -> None:
+    """A finished or stopped run is to train `epochs` more."""
+    raise NotImplementedError
+
+
 def summary(run: Run) -> Summary:
     """How `run` stands."""
     recent = _recent(run)

@@ -18,8 +18,12 @@ from PIL import Image
 from catfish_core import sweeps as sweep_store
 from catfish_core.data import library, photos, sketchbook
 from catfish_core.data.library import Dataset
-from catfish_core.errors import PhotoError
+from catfish_core.errors import PhotoError, RunError
 from catfish_core.jobs import directory
+from catfish_core.jobs.directory import Job
+from catfish_core.lab import checks
+from catfish_core.lab.machine import Meter
+from catfish_core.lab.messages import Watch
 from catfish_core.runs import Run
 from catfish_core.serving import client
 from catfish_core.serving.client import Answer
@@ -75,6 +79,50 @@ def sweeps(ws: Workspace) -> list[SweepSummary]:
         known = _sweep(str(sweep.path), _changed(sweep.events_path))
         found.append(sweep_store.summary(sweep) if known.status in (*directory.ACTIVE, "crashed") else known)
     return found
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _meter(root: str) -> Meter:
+    return Meter(Workspace(Path(root)))
+
+
+def meter(ws: Workspace) -> Meter:
+    """What reads the load of this machine, shared by everybody who looks."""
+    return _meter(str(ws.root))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _watch(root: str) -> Watch:
+    return Watch(Workspace(Path(root)))
+
+
+def watch(ws: Workspace) -> Watch:
+    """What knows which runs have ended, shared by everybody who looks."""
+    return _watch(str(ws.root))
+
+
+@st.cache_data(max_entries=4, ttl=60, show_spinner=False)
+def problems(root: str, address: str) -> list[checks.Problem]:
+    """What is not as it should be on this machine, looked at once a minute."""
+    return checks.check(checks.Place(Workspace(Path(root)), None, address))
+
+
+def job(ws: Workspace, kind: str, id: str) -> Job:
+    """The run or sweep called `id`."""
+    return Run(ws.runs / id) if kind == "run" else Sweep(ws.sweeps / id)
+
+
+@st.cache_data(max_entries=2000, show_spinner=False)
+def _title(path: str) -> str:
+    return Job(Path(path)).config().title
+
+
+def title(job: Job) -> str:
+    """What a run or sweep is called; its id where its configuration is damaged."""
+    try:
+        return _title(str(job.path))
+    except RunError:
+        return job.id
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

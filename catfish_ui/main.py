@@ -2,10 +2,14 @@
 
 import streamlit as st
 
-from catfish_ui import guard, places, style
+from catfish_core.jobs import queue
+from catfish_core.lab import settings
+from catfish_ui import cache, guard, identity, lab_messages, places, style
 
 st.set_page_config(page_title="CatFish", page_icon=style.ICON, layout="wide", initial_sidebar_state="collapsed")
 style.apply()
-page = st.navigation(places.pages(), position="top")
+page = st.navigation(places.pages(settings.read(cache.workspace()).shared), position="top")
 with guard.page_guard():
+    queue.ensure_dispatcher(cache.workspace())
+    lab_messages.show(identity.desk())
     page.run()

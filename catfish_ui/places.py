@@ -8,14 +8,17 @@ from typing import NoReturn
 import streamlit as st
 
 _FOLDER = Path(__file__).resolve().parent.parent / "pages"
-HOME, DATA, AUGMENT, TRAIN, LEARNING_RATE, RUNS, RUN, PREDICT = (
+HOME, DATA, AUGMENT, TRAIN, LEARNING_RATE, RUNS, RUN, PREDICT, LAB = (
     str(_FOLDER / f"{name}.py")
-    for name in ("home", "data", "augment", "train", "learning_rate", "runs", "run", "predict")
+    for name in ("home", "data", "augment", "train", "learning_rate", "runs", "run", "predict", "lab")
 )
 
 
-def pages() -> list[st.Page]:
-    """All pages in the order of the menu; a single run has a link but no entry of its own."""
+def pages(shared: bool = False) -> list[st.Page]:
+    """All pages in the order of the menu; a single run has a link but no entry of its own.
+
+    `shared` says that several people use this machine.
+    """
     return [
         st.Page(HOME, title="Home", icon=":material/home:", default=True),
         st.Page(DATA, title="Data", icon=":material/photo_library:", url_path="data"),
@@ -24,6 +27,7 @@ def pages() -> list[st.Page]:
         st.Page(LEARNING_RATE, title="Learning rate", icon=":material/troubleshoot:", url_path="learning-rate"),
         st.Page(RUNS, title="Runs", icon=":material/timeline:", url_path="runs"),
         st.Page(PREDICT, title="Predict", icon=":material/center_focus_strong:", url_path="predict"),
+        st.Page(LAB, title="Lab" if shared else "This computer", icon=":material/dns:", url_path="lab"),
         st.Page(RUN, title="Run", icon=":material/show_chart:", url_path="run", visibility="hidden"),
     ]
 

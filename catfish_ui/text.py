@@ -91,6 +91,23 @@ def number(value: float) -> str:
     return f"{value / 1e3:.0f} thousand" if value >= 1e4 else f"{value:,.0f}"
 
 
+def size(amount: float) -> str:
+    """Bytes as disks are sold: “12 kB”, “640 MB”, “1.2 GB”."""
+    for unit, least in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if amount >= least * 0.9995:
+            shown = amount / least
+            return f"{shown:.1f}".removesuffix(".0") + f" {unit}" if shown < 9.95 else f"{shown:,.0f} {unit}"
+    return f"{amount:.0f} B"
+
+
+_ORDINALS = {1: "next", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
+
+
+def in_line(position: int) -> str:
+    """A place in a queue, counted from 1: “next in line”, “second in line”, “number 12 in line”."""
+    return f"{_ORDINALS.get(position, f'number {position:,}')} in line"
+
+
 def rate(value: float) -> str:
     """A learning rate without zeros nobody reads: 0.001, 3e-05."""
     return f"{value:g}"

@@ -40,7 +40,7 @@ def path(workspace: Workspace) -> Path:
 
 
 def write(workspace: Workspace, user: str, action: str, object: str, outcome: Outcome) -> None:
-    """Append a line. Where the disk takes none, the server's log gets it: that must keep nobody from stopping a run."""
+    """Append a line. A disk that takes none is told to the server's log: it must keep nobody from stopping a run."""
     when = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     deed = Deed(when, user[:LONGEST], action[:LONGEST], object[:LONGEST], outcome)
     line = json.dumps(asdict(deed)) + "\n"
@@ -61,10 +61,25 @@ def read(workspace: Workspace) -> Iterator[Deed]:
         lines = path(workspace).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return
-    names = [field.name for field in fields(Deed)]
-    for line in lines:
-        try:
-            data = json.loads(line)
-            yield Deed(*(data[name] for name in names))
-        except (ValueError, KeyError, TypeError):
-            continue
+    yield from (deed for line in lines if (deed := _deed(line)) is not None)
+
+
+def latest(workspace: Workspace, number: int) -> list[Deed]:
+    """The last deeds, newest first, from the end of the log alone: it grows for years."""
+    tail = number * 5 * LONGEST
+    try:
+        with open(path(workspace), "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - tail))
+            lines = file.read().decode("utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    return [deed for line in reversed(lines) if (deed := _deed(line)) is not None][:number]
+
+
+def _deed(line: str) -> Deed | None:
+    """The deed that `line` holds; None for a torn or foreign one."""
+    try:
+        data = json.loads(line)
+        return Deed(*(data[field.name] for field in fields(Deed)))
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -15,11 +15,12 @@ from catfish_core import estimate, runs, sweeps
 from catfish_core.catalog import BUILTIN_DATASETS
 from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.data import library
-from catfish_core.errors import DatasetError, RunError, SignedOut
-from catfish_core.jobs import directory, launcher
+from catfish_core.errors import DatasetError, RunError, SignedOut, StorageError
+from catfish_core.jobs import directory, launcher, queue
 from catfish_core.jobs.directory import Job
-from catfish_core.lab import access, accounts, audit, sessions
+from catfish_core.lab import access, accounts, audit, messages, services, sessions, usage
 from catfish_core.lab.access import Action, Role, User
+from catfish_core.lab.usage import Waste
 from catfish_core.runs import Run
 from catfish_core.sweeps import Sweep
 from catfish_core.workspace import Workspace
@@ -89,6 +90,7 @@ class Desk:
     def start(self, config: RunConfig) -> Run:
         """A new run with `config`, on its way."""
         with self.deed("start run", config.title, "start") as deed:
+            self._room()
             run = runs.create(self.workspace, config, deed.user.name)
             deed.object = run.id
             launcher.launch(run)
@@ -97,6 +99,7 @@ class Desk:
     def sweep(self, config: RunConfig, settings: SweepConfig) -> Sweep:
         """A new sweep over the rates for `config`, on its way."""
         with self.deed("start sweep", config.title, "start") as deed:
+            self._room()
             sweep = sweeps.create(self.workspace, config, settings, deed.user.name)
             deed.object = sweep.id
             launcher.launch(sweep)
@@ -141,6 +144,52 @@ class Desk:
         with self.deed(f"{does} {job.noun}", job.id, action, job.owner()) as deed:
             yield deed
 
+    def extend(self, run: Run, epochs: int) -> None:
+        """Train a finished or stopped run `epochs` more, with its optimizer as it was."""
+        with self._changing("train longer", run):
+            self._room()
+            runs.extend(run, epochs)
+            launcher.launch(run)
+
+    def prioritise(self, job: Job, priority: int) -> None:
+        """Move a waiting job: before all others (above 0) only an administrator may put one."""
+        with self._changing("move", job, "change") as deed:
+            if priority > 0 and not access.may(deed.user, "manage"):
+                raise access.refusal(deed.user, "manage")
+            queue.prioritise(self.workspace, job, priority)
+
+    # The machine
+
+    def clean(self, waste: Waste) -> None:
+        """Remove what can go without loss; what somebody has made useful since is left alone."""
+        with self.deed("clean up", f"{waste.kind} of {waste.owner or 'everybody'}", "delete", waste.owner):
+            usage.remove(self.workspace, waste)
+
+    def announce(self, text: str, hours: float | None) -> None:
+        """Say `text` to all for `hours`; None: until it is taken back."""
+        with self.deed("announce", text, "manage") as deed:
+            messages.post(self.workspace, text, deed.user.name, hours)
+
+    def take_back(self, message: str) -> None:
+        """Take a message to all back."""
+        with self.deed("take back message", message, "manage"):
+            messages.withdraw(self.workspace, message)
+
+    def restart_predictions(self) -> None:
+        """End the process that answers with predictions; a new one comes up."""
+        with self.deed("restart", "predictions", "manage"):
+            services.restart_predictions(self.workspace)
+
+    def restart_queue(self) -> None:
+        """End the process that starts the runs, which go on; a new one comes up."""
+        with self.deed("restart", "queue", "manage"):
+            services.restart_queue(self.workspace)
+
+    def _room(self) -> None:
+        """Raise StorageError where this person has filled the disk that is theirs."""
+        if full := usage.over_quota(self.workspace, self.user.name):
+            raise StorageError(full, "Delete what you no longer need: the page “Lab” shows what takes the space.")
+
     # Datasets
 
     def prepare(self, id: str) -> Path:
@@ -158,6 +207,7 @@ class Desk:
         uploads = self.workspace.downloads.resolve()
         uploaded = uploads in source.resolve().parents
         with self.deed("import dataset", name, "import" if uploaded else "manage") as deed:
+            self._room()
             return library.start_add(self.workspace, name, source, deed.user.name)
 
     def delete_dataset(self, id: str) -> None:

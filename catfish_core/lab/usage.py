@@ -128,6 +128,15 @@ def refresh(workspace: Workspace, *, again: bool = False) -> None:
         spawn("catfish_core.lab.usage", os.fspath(workspace.root), log=path(workspace).with_suffix(".log"))
 
 
+def is_counting(workspace: Workspace) -> bool:
+    """Whether a count is on its way that was asked for here."""
+    asked = _spawned.get(workspace)
+    if asked is None or time.monotonic() - asked > SPAWNED:
+        return False
+    usage = read(workspace)
+    return usage is None or usage.time < time.time() - (time.monotonic() - asked)
+
+
 def count(workspace: Workspace) -> Usage:
     """What is on the disk now; takes about a second for 100,000 files."""
     began = time.time()

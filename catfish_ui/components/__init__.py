@@ -7,8 +7,8 @@ named reaches the script as data and the page as text, never as HTML.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,19 +106,24 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: texts, or {"text", "note", "tone", "link"}; with `href` a click opens it."""
+    """A row: texts, or {"text", "note", "tone", "link", "part"}; with `href` a click opens it.
+
+    `part` (0 to 1) is drawn as a bar below the text. `actions` are buttons at the end: id → label.
+    """
 
     id: str
     cells: Sequence[str | dict[str, Any]]
     href: str | None = None
+    actions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Clicked:
-    """The id of the row somebody has just opened, or wants removed."""
+    """The id of the row somebody has just opened, or wants removed, or (row, action) of a button."""
 
     open: str | None
     remove: str | None
+    act: tuple[str, str] | None = None
 
 
 def table(
@@ -135,8 +140,10 @@ def table(
         },
         on_open_change=_nothing,
         on_remove_change=_nothing,
+        on_act_change=_nothing,
     )
-    return Clicked(result.get("open"), result.get("remove"))
+    row, _, action = str(result.get("act") or "").rpartition("/")
+    return Clicked(result.get("open"), result.get("remove"), (row, action) if row else None)
 
 
 def answer(data: dict[str, Any], key: str) -> None:

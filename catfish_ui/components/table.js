@@ -1,5 +1,6 @@
 // A table that becomes a list of cards on a telephone.
-// data: {columns: [{name, number}], rows: [{id, href, cells: [text | {text, note, tone}]}], remove, cards}
+// data: {columns: [{name, number}], rows: [{id, href, cells: [text | {text, note, tone, link, part}], actions: {id: label}}],
+//        remove, cards}
 const BIN = "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5";
 
 function fill(cell, value, row, open) {
@@ -24,6 +25,24 @@ function fill(cell, value, row, open) {
     note.className = "note";
     note.textContent = content.note;
   }
+  if (typeof content.part === "number") {
+    const bar = cell.appendChild(document.createElement("div"));
+    bar.className = "bar" + (content.part >= 1 ? " full" : "");
+    bar.appendChild(document.createElement("div")).style.width = `${Math.min(1, content.part) * 100}%`;
+  }
+}
+
+function deeds(row, act) {
+  const name = row.cells.find((cell) => cell && cell.link);
+  return Object.entries(row.actions).map(([id, label]) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "deed";
+    button.textContent = label;
+    button.setAttribute("aria-label", name ? `${label}: ${name.text}` : label);
+    button.onclick = (event) => { event.stopPropagation(); button.disabled = true; act(`${row.id}/${id}`); };
+    return button;
+  });
 }
 
 function bin(label) {
@@ -46,7 +65,9 @@ export default function (component) {
   table.className = data.cards ? "cards" : "";
   const head = table.tHead.rows[0];
   head.replaceChildren();
-  for (const column of [...data.columns, ...(data.remove ? [{ name: "" }] : [])]) {
+  const acting = data.rows.some((row) => Object.keys(row.actions).length);
+  const extra = [...(acting ? [{ name: "" }] : []), ...(data.remove ? [{ name: "" }] : [])];
+  for (const column of [...data.columns, ...extra]) {
     const cell = head.appendChild(document.createElement("th"));
     cell.textContent = column.name;
     if (column.number) cell.className = "number";
@@ -64,6 +85,11 @@ export default function (component) {
     if (row.href) {
       line.className = "open";
       line.onclick = () => open(row.id);
+    }
+    if (acting) {
+      const cell = line.insertCell();
+      cell.className = "deeds";
+      cell.append(...deeds(row, (what) => setTriggerValue("act", what)));
     }
     if (data.remove) {
       const cell = line.insertCell();
