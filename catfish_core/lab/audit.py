@@ -40,7 +40,7 @@ def path(workspace: Workspace) -> Path:
 
 
 def write(workspace: Workspace, user: str, action: str, object: str, outcome: Outcome) -> None:
-    """Append a line. Where the disk takes none, the server's log gets it: that must keep nobody from stopping a run."""
+    """Append a line. A disk that takes none is told to the server's log: it must keep nobody from stopping a run."""
     when = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     deed = Deed(when, user[:LONGEST], action[:LONGEST], object[:LONGEST], outcome)
     line = json.dumps(asdict(deed)) + "\n"
