@@ -1,4 +1,4 @@
-"""The router: runs before every page, names the pages and catches what they could not do."""
+"""The router: runs before every page, asks who is there, names the pages and catches what they could not do."""
 
 import streamlit as st
 
@@ -8,8 +8,11 @@ from catfish_ui import cache, guard, identity, lab_messages, places, style
 
 st.set_page_config(page_title="CatFish", page_icon=style.ICON, layout="wide", initial_sidebar_state="collapsed")
 style.apply()
-page = st.navigation(places.pages(settings.read(cache.workspace()).shared), position="top")
-with guard.page_guard():
-    queue.ensure_dispatcher(cache.workspace())
-    lab_messages.show(identity.desk())
-    page.run()
+admitted = guard.admitted()
+shared = admitted and settings.read(cache.workspace()).shared
+page = st.navigation(places.pages(shared), position="top" if admitted else "hidden")
+if admitted:
+    with guard.page_guard():
+        queue.ensure_dispatcher(cache.workspace())
+        lab_messages.show(identity.desk())
+        page.run()
