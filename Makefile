@@ -3,15 +3,27 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
+# Of `make lab`: where it listens, and under which names it is reached (with commas between them).
+ADDRESS ?= 127.0.0.1
+HOSTS ?=
+comma := ,
 
-.PHONY: run test test-all lint types check audit bench bench-scale clean help
+.PHONY: run lab test test-all lint types check audit bench bench-scale clean help
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 run: $(VENV)/.installed  ## start the app on http://127.0.0.1:8501 (PORT=… for another)
+	@$(BIN)/python -m catfish_core check --quiet --port $(PORT)
 	@echo "CatFish is starting on http://127.0.0.1:$(PORT) – Ctrl-C ends it, trainings go on."
 	@$(BIN)/python -m streamlit run app.py --server.address 127.0.0.1 --server.port $(PORT)
+
+lab: export CATFISH_LAB = 1
+lab: $(VENV)/.installed  ## start it for several people who sign in (PORT=…, ADDRESS=…, HOSTS=lab.example.org; docs/lab.md)
+	@$(BIN)/python -m catfish_core check --quiet --port $(PORT) --address $(ADDRESS)
+	@echo "CatFish is starting for a lab on http://$(firstword $(subst $(comma), ,$(HOSTS)) $(ADDRESS)):$(PORT) – Ctrl-C ends it, trainings go on."
+	@$(BIN)/python -m streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT) \
+		--server.allowedHosts "localhost,127.0.0.1,$(ADDRESS)$(addprefix $(comma),$(HOSTS))"
 
 test: $(VENV)/.installed-dev  ## the whole test suite but the slow lane
 	$(BIN)/python -m pytest -m "not slow"

@@ -14,6 +14,8 @@ from catfish_ui import guard, lab_reading
 from catfish_ui.components import Column, Row, table
 from catfish_ui.text import plain, size
 
+WORTH = 10**6  # bytes below which nobody is asked to clean up
+
 
 def show(desk: Desk, shared: bool) -> None:
     """The last count, and a newer one as soon as it is there."""
@@ -84,7 +86,7 @@ def _amount(taken: int) -> str:
 
 
 def _clean_up(desk: Desk, found: Usage, shared: bool) -> None:
-    offered = [waste for waste in found.waste if desk.may("delete", waste.owner)]
+    offered = [each for each in found.waste if each.bytes >= WORTH and desk.may("delete", each.owner)]
     if not offered:
         return
     st.markdown("##### What can go")

@@ -8,9 +8,10 @@ import streamlit as st
 
 from catfish_core.lab import messages
 from catfish_core.lab.desk import Desk
-from catfish_core.lab.messages import Message
-from catfish_ui import cache, guard, lab_reading
-from catfish_ui.text import ago, plain
+from catfish_core.lab.messages import Ended, Message
+from catfish_ui import cache, guard, lab_reading, places, status
+from catfish_ui.components import Column, Row, table
+from catfish_ui.text import ago, plain, shorten
 
 LOOK = 4.0  # seconds between two looks at what has ended
 AWAY = "messages_away"  # what somebody without a name has put away, in this session
@@ -67,11 +68,19 @@ def latest(desk: Desk, shared: bool) -> None:
         return
     st.header("Your news" if shared else "News", anchor=False)
     now = datetime.now()
-    for ended in mine[:5]:
-        text, icon = lab_reading.news(ended)
-        page = "run?run" if ended.noun == "run" else "learning-rate?sweep"
-        when = ago(datetime.fromtimestamp(ended.at), now)
-        st.markdown(f"{icon} {text} :gray[{when}] [Open]({page}={ended.id})")
+    rows = [_row(ended, now) for ended in mine[:5]]
+    clicked = table([Column("Run"), Column("What came of it"), Column("When")], rows, "lab_news", cards=True).open
+    if clicked:
+        sweeps = {each.id for each in mine if each.noun == "sweep"}
+        (places.go_to_sweep if clicked in sweeps else places.go_to_run)(clicked)
+
+
+def _row(ended: Ended, now: datetime) -> Row:
+    word = status.WORDS[ended.status]
+    page = "run?run" if ended.noun == "run" else "learning-rate?sweep"
+    name = {"text": shorten(ended.title, 60), "link": True}
+    badge = {"text": word.text, "tone": word.color}
+    return Row(ended.id, [name, badge, ago(datetime.fromtimestamp(ended.at), now)], href=f"{page}={ended.id}")
 
 
 def write(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from catfish_core.lab.machine import Reading, Share
 from catfish_core.lab.messages import Ended
 from catfish_core.lab.services import Service
 from catfish_core.lab.usage import GIGABYTE, Usage, Waste
-from catfish_ui.text import ago, count, in_line, plain, roughly, shorten, size
+from catfish_ui.text import ago, count, in_line, percent, plain, roughly, shorten, size
 
 HIGHEST, LOWEST = 9, -9  # priorities
 
@@ -32,12 +32,12 @@ def meters(reading: Reading, devices: Sequence[Device]) -> list[Meter]:
     memory, disk = reading.memory_used / reading.memory_total, 1 - reading.disk_free / reading.disk_total
     cores = count(len(reading.cores), "core")
     found = [
-        Meter("Processor", f"{reading.load:.0%} busy", reading.load, _joined(cores, _places(places.get("cpu")))),
+        Meter("Processor", f"{percent(reading.load)} busy", reading.load, _joined(cores, _places(places.get("cpu")))),
         Meter("Memory", f"{size(reading.memory_used)} used", memory, f"of {size(reading.memory_total)}"),
     ]
     for gpu in reading.gpus:
         load = gpu.load if gpu.load is not None else gpu.memory_used / gpu.memory_total
-        value = f"{gpu.load:.0%} busy" if gpu.load is not None else f"{size(gpu.memory_used)} used"
+        value = f"{percent(gpu.load)} busy" if gpu.load is not None else f"{size(gpu.memory_used)} used"
         warm = f"{gpu.celsius} °C" if gpu.celsius is not None else ""
         held = f"{size(gpu.memory_used)} of {size(gpu.memory_total)} memory"
         found.append(Meter(gpu.name, value, load, _joined(held, warm, _places(places.get(f"cuda:{gpu.index}")))))

@@ -8,7 +8,7 @@ import streamlit as st
 
 from catfish_core import runs
 from catfish_core.runs import Run, Status
-from catfish_ui import cache, charts, guard, identity, places, reading, settings, status
+from catfish_ui import cache, charts, controls, guard, places, reading, settings, status, waiting
 from catfish_ui.components import chart
 from catfish_ui.progress import Progress
 from catfish_ui.text import duration, hits, percent, plain
@@ -37,24 +37,25 @@ def _tick(run: Run, was_active: bool) -> None:
         now = runs.status(run, [progress.last] if progress.last else [])
         if was_active and now not in runs.ACTIVE:
             st.rerun()
+        waits = waiting.line(run) if now == "queued" else None
         with st.container(border=True, key="run_panel"):
-            _panel(run, now, progress)
-        if now in runs.ACTIVE or progress.batch is not None:
+            _panel(run, now, progress, waits)
+        if progress.batch is not None or now in runs.ACTIVE and waits is None:
             _curves(run, now, progress, _meaning(now, progress))
 
 
-def _panel(run: Run, now: Status, progress: Progress) -> None:
-    line = status.line(now, progress)
+def _panel(run: Run, now: Status, progress: Progress, waits: status.Line | None) -> None:
+    line = waits or status.line(now, progress)
     with st.container(horizontal=True, vertical_alignment="center", key="run_head"):
         with st.container(gap="xxsmall", key="run_status"):
             if now == "completed" and progress.tested:
                 _verdict(progress)
-            elif now not in runs.ACTIVE:
+            elif now not in runs.ACTIVE or waits:
                 word = status.WORDS[now]
                 st.badge(word.text, color=word.color, icon=word.icon)  # type: ignore[arg-type]
             st.markdown(f"**{plain(line.text)}** {plain(line.hint)}".strip())
-        _buttons(run, now, progress)
-    if now in runs.ACTIVE:
+        _buttons(run, now, progress, waits is not None)
+    if now in runs.ACTIVE and waits is None:
         st.progress(line.fraction)
     _figures(now, progress)
     if progress.started:
@@ -74,31 +75,17 @@ def _verdict(progress: Progress) -> None:
     )
 
 
-def _buttons(run: Run, now: Status, progress: Progress) -> None:
-    forbidden = identity.why_not("change", run.owner())
+def _buttons(run: Run, now: Status, progress: Progress, waits: bool) -> None:
     with st.container(horizontal=True, width="content", vertical_alignment="center"):
-        if now in runs.ACTIVE:
-            wished = now == "stopping" or run.wished("stop")
-            st.button(
-                "Stopping…" if wished else "Stop",
-                key="run_stop",
-                icon=":material/stop_circle:",
-                disabled=wished or forbidden is not None,
-                on_click=identity.desk().stop,
-                args=(run,),
-                help=forbidden or "Ends the training within two seconds and keeps the best weights so far.",
-            )
-            return
         if now == "failed" and st.button("Change settings", key="run_change", icon=":material/tune:"):
             settings.train_like(run.config())
-        label = {"failed": "Try again", "crashed": "Go on", "stopped": "Go on"}.get(now)
-        if label and st.button(
-            label, key="run_resume", icon=":material/play_circle:", disabled=forbidden is not None, help=forbidden
-        ):
-            identity.desk().again(run)
-            st.rerun()
-        if run.model_path.exists() and st.button(
-            "Try it on a photo", key="run_predict", type="primary", icon=":material/add_a_photo:"
+        controls.show(run, now, waits=waits)
+        if now == "completed":
+            controls.longer(run, progress.started.epochs // 2 if progress.started else 5)
+        if (
+            now not in runs.ACTIVE
+            and run.model_path.exists()
+            and st.button("Try it on a photo", key="run_predict", type="primary", icon=":material/add_a_photo:")
         ):
             places.go_to_predict(run.id)
 

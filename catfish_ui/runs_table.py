@@ -23,8 +23,8 @@ COLUMNS = (
 )
 
 
-def row(ws: Workspace, summary: Summary, now: datetime) -> Row:
-    """One run; a damaged one says what is wrong with it."""
+def row(ws: Workspace, summary: Summary, now: datetime, owners: bool = False) -> Row:
+    """One run, with whose it is where `owners`; a damaged one says what is wrong with it."""
     word = status.WORDS[summary.status]
     badge = {"text": "damaged", "tone": "red"} if summary.problem else {"text": word.text, "tone": word.color}
     title = {"text": shorten(summary.title, 60), "note": summary.problem, "link": True}
@@ -33,6 +33,7 @@ def row(ws: Workspace, summary: Summary, now: datetime) -> Row:
         summary.run.id,
         [
             title,
+            *([summary.run.owner() or "–"] if owners else []),
             badge,
             settings.dataset_name(ws, config.data.dataset) if config else "",
             catalog.arch(config.model.arch).name if config else "",
@@ -44,10 +45,16 @@ def row(ws: Workspace, summary: Summary, now: datetime) -> Row:
     )
 
 
-def show(ws: Workspace, found: Sequence[Summary], key: str, now: datetime, *, remove: bool = False) -> str | None:
-    """The runs `found`; a click opens one. The id of the one to delete, when `remove` offers that."""
+def show(
+    ws: Workspace, found: Sequence[Summary], key: str, now: datetime, *, remove: bool = False, owners: bool = False
+) -> str | None:
+    """The runs `found`, with whose they are where `owners`; a click opens one.
+
+    The id of the one to delete, when `remove` offers that.
+    """
     label = "Delete this run" if remove else ""
-    clicked = table(COLUMNS, [row(ws, each, now) for each in found], key, remove=label, cards=True)
+    columns = [COLUMNS[0], *([Column("Person")] if owners else []), *COLUMNS[1:]]
+    clicked = table(columns, [row(ws, each, now, owners) for each in found], key, remove=label, cards=True)
     if clicked.open:
         places.go_to_run(clicked.open)
     return clicked.remove

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from catfish_core.events import Completed, Failed, Preparing, Started, Stopped
+from catfish_core.events import Completed, Failed, Paused, Preparing, Started, Stopped
 from catfish_core.runs import Status
 from catfish_ui.progress import Progress
 from catfish_ui.text import count, duration, listed
@@ -20,7 +20,7 @@ class Word:
 
 
 WORDS: dict[Status, Word] = {
-    "queued": Word("starting", "gray", ":material/hourglass_top:"),
+    "queued": Word("waiting", "gray", ":material/hourglass_top:"),
     "running": Word("training", "orange", ":material/directions_run:"),
     "pausing": Word("pausing", "orange", ":material/pause:"),
     "stopping": Word("stopping", "orange", ":material/front_hand:"),
@@ -43,8 +43,10 @@ class Line:
 
 def line(status: Status, progress: Progress) -> Line:
     """How the run stands, for the top of its page."""
-    if status in ("completed", "stopped", "failed", "crashed"):
+    if status in ("completed", "paused", "stopped", "failed", "crashed"):
         return _ended(status, progress)
+    if status == "pausing":
+        return Line("Pausing. Everything is written down, so that it can go on from here.", "", _fraction(progress))
     if status == "stopping":
         return Line("Stopping. The best weights so far are kept.", fraction=_fraction(progress))
     if _trained(progress) and isinstance(progress.last, Preparing):
@@ -92,9 +94,15 @@ def _ended(status: Status, progress: Progress) -> Line:
         return Line(f"Stopped in epoch {epoch + 1}, as you asked.", hint, _fraction(progress))
     if isinstance(ended, Failed):
         return Line(ended.what, ended.hint, _fraction(progress))
+    if isinstance(ended, Paused):
+        epoch = max(ended.epoch, int(progress.done))
+        return Line(f"Paused in epoch {epoch + 1}.", "“Go on” continues exactly from there.", _fraction(progress))
+    if status in ("paused", "stopped"):  # in the queue: there was no worker that could have said so
+        again = "“Go on” puts it back in line." if progress.started else "“Try again” puts it back in line."
+        return Line("It was taken out of the queue before its turn came.", again, _fraction(progress))
     epochs = len(progress.epochs)
     hint = (
-        f"{count(epochs, 'epoch')} {'is' if epochs == 1 else 'are'} safe: “Go on” trains the rest."
+        f"{count(epochs, 'epoch')} {'is' if epochs == 1 else 'are'} safe: “Go on” continues from its last checkpoint."
         if epochs
         else "“Go on” starts it again with the same settings."
     )

@@ -10,7 +10,7 @@ from catfish_core.config import OptimizerConfig, RunConfig
 from catfish_core.jobs.directory import ACTIVE, Status
 from catfish_core.sweeps import Sweep, SweepSummary, status
 from catfish_core.training.lr_finder import Curve
-from catfish_ui import cache, guard, identity, places, sweep_charts, sweep_reading, sweep_status, sweep_table
+from catfish_ui import cache, controls, guard, places, sweep_charts, sweep_reading, sweep_status, sweep_table, waiting
 from catfish_ui.components import Column, Row, chart, rate_line, table
 from catfish_ui.sweep_progress import Findings, SweepProgress
 from catfish_ui.sweep_reading import ABOUT, Meaning, rate
@@ -51,7 +51,8 @@ def _tick(sweep: Sweep, config: RunConfig, others: Sequence[SweepSummary], same:
 
 def _panel(sweep: Sweep, now: Status, progress: SweepProgress) -> None:
     """A headline, a sentence and a detail in the same places whatever the state."""
-    line, word, advice = sweep_status.line(now, progress), sweep_status.word(now), progress.advised
+    waits = waiting.line(sweep) if now == "queued" else None
+    line, word, advice = waits or sweep_status.line(now, progress), sweep_status.word(now), progress.advised
     told = f"{plain(line.text)} {plain(line.hint)}".strip()
     headline, sentence, detail = f"{word.icon} {word.text.capitalize()}", told, ""
     if advice is not None:
@@ -62,33 +63,9 @@ def _panel(sweep: Sweep, now: Status, progress: SweepProgress) -> None:
             st.subheader(headline, anchor=False)
             st.markdown(sentence)
             st.caption(detail)
-        _buttons(sweep, now)
-    if now in ACTIVE:
+        controls.show(sweep, now, waits=waits is not None)
+    if now in ACTIVE and waits is None:
         st.progress(line.fraction)
-
-
-def _buttons(sweep: Sweep, now: Status) -> None:
-    forbidden = identity.why_not("change", sweep.owner())
-    if now in ACTIVE:
-        wished = now == "stopping" or sweep.wished("stop")
-        st.button(
-            "Stopping…" if wished else "Stop",
-            key="sweep_stop",
-            icon=":material/stop_circle:",
-            disabled=wished or forbidden is not None,
-            on_click=identity.desk().stop,
-            args=(sweep,),
-            help=forbidden or "Ends the sweep at once; what it has measured is kept and used.",
-        )
-    elif now in ("failed", "crashed") and st.button(
-        "Try again",
-        key="sweep_again",
-        icon=":material/play_circle:",
-        disabled=forbidden is not None,
-        help=forbidden or "Sweeps anew with the same settings.",
-    ):
-        identity.desk().again(sweep)
-        st.rerun()
 
 
 def _curve(

@@ -26,9 +26,9 @@ def line(status: Status, progress: SweepProgress) -> Line:
     """How the sweep stands, for the top of its page."""
     if status == "stopping":
         return Line("Stopping. What has been measured is kept and used.", fraction=fraction(progress))
-    if status in ("queued", "running"):
+    if status in ("queued", "running", "pausing"):
         return _working(progress)
-    return _ended(progress)
+    return _ended(status, progress)
 
 
 def fraction(progress: SweepProgress) -> float:
@@ -63,7 +63,7 @@ def _working(progress: SweepProgress) -> Line:
     )
 
 
-def _ended(progress: SweepProgress) -> Line:
+def _ended(status: Status, progress: SweepProgress) -> Line:
     ended = progress.ended
     if isinstance(ended, SweepCompleted):
         reasons = [RAISED[end.reason] for end in progress.ends.values()]
@@ -73,6 +73,8 @@ def _ended(progress: SweepProgress) -> Line:
         return Line("Stopped, as you asked.", hint, fraction(progress))
     if isinstance(ended, Failed):
         return Line(ended.what, ended.hint, fraction(progress))
+    if status in ("paused", "stopped"):
+        return Line("It was taken out of the queue before its turn came.", "“Try again” puts it back in line.")
     hint = "What it had measured is below." if progress.made else ""
     return Line(
         "It was interrupted: perhaps the computer was switched off, or had no memory left.",

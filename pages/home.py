@@ -6,6 +6,7 @@ import streamlit as st
 
 from catfish_core import runs
 from catfish_core.config import RunConfig, TrainingConfig
+from catfish_core.lab import settings
 from catfish_ui import cache, identity, places, runs_table, starting
 from catfish_ui.components import Picture, gallery
 
@@ -26,13 +27,16 @@ STEPS = (
 
 ws = cache.workspace()
 found = runs.listing(ws)
+shared, me = settings.read(ws).shared, identity.user().name
+if shared and me:
+    found = [each for each in found if each.run.owner() == me]
 
 words, drawing = st.columns([3, 2], gap="large", vertical_alignment="center")
 with words:
     st.title("Teach your computer to tell cats from fish", anchor=False)
     st.markdown(
         "CatFish trains a neural network on photos, right here in your browser, and shows you what it learned. "
-        "No code, no account, and your photos never leave this computer."
+        f"No code{'' if shared else ', no account'}, and your photos never leave this computer."
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         forbidden = identity.why_not("start")
@@ -52,6 +56,6 @@ for place, (icon, title, text) in zip(st.columns(3), STEPS, strict=True):
         st.caption(text)
 
 if found:
-    st.header("Recent runs", anchor=False)
+    st.header("Your recent runs" if shared and me else "Recent runs", anchor=False)
     runs_table.show(ws, found[:5], "home_runs", datetime.now())
     st.page_link(places.RUNS, label="All runs", icon=":material/arrow_forward:")

@@ -5,6 +5,7 @@ from datetime import datetime
 import streamlit as st
 
 from catfish_core import runs
+from catfish_core.lab import settings as lab
 from catfish_ui import cache, guard, identity, places, runs_table
 from catfish_ui.text import plain
 
@@ -24,13 +25,23 @@ def confirm(run: runs.Run) -> None:
             st.rerun()
 
 
+def mine(found: list[runs.Summary]) -> list[runs.Summary]:
+    """Those of this person, where that was chosen."""
+    name = identity.user().name if st.session_state.get("runs_whose") == "Mine" else None
+    return [each for each in found if name is None or each.run.owner() == name]
+
+
 def listing(found: list[runs.Summary]) -> None:
     with guard.page_guard():
-        shown = found if not active else runs.listing(ws)
+        shown = mine(found if not active else runs.listing(ws))
+        if not shown:
+            st.caption("You have trained nothing yet.")
+            return
         pages = -(-len(shown) // PAGE)
         at = st.session_state.get("runs_page", 1) if pages > 1 else 1
         start = (min(at, pages) - 1) * PAGE
-        doomed = runs_table.show(ws, shown[start : start + PAGE], "runs_table", datetime.now(), remove=True)
+        doomed = runs_table.show(ws, shown[start : start + PAGE], "runs_table", datetime.now(), remove=True,
+                                 owners=shared)  # fmt: skip
         if pages > 1:
             st.pagination(pages, key="runs_page")
         if doomed:
@@ -39,12 +50,16 @@ def listing(found: list[runs.Summary]) -> None:
 
 
 found = runs.listing(ws)
+shared = lab.read(ws).shared
 active = any(each.status in runs.ACTIVE for each in found)
 st.title("Runs", anchor=False)
 if found:
     st.markdown(
         "Everything you trained, newest first. Validation and test are the right answers on photos kept aside."
     )
+    if shared and identity.user().name:
+        st.segmented_control("Whose", ["Everyone's", "Mine"], default="Everyone's", required=True, key="runs_whose",
+                             label_visibility="collapsed", persist_state="session")  # fmt: skip
     st.fragment(listing, run_every=2.0 if active else None)(found)
 else:
     with st.container(border=True, horizontal_alignment="center", gap="small", key="runs_empty"):

@@ -24,7 +24,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from catfish_core import runs
 from catfish_core.errors import CatfishError, StorageError, storage_faults
-from catfish_core.lab import settings
+from catfish_core.lab import accounts, settings
 from catfish_core.lab.machine import existing
 from catfish_core.workspace import HOME, Workspace
 
@@ -256,6 +256,11 @@ def sharing(place: Place) -> Found:
     except CatfishError as error:
         yield Problem(error.what, error.hint, serious=True)
         return
+    if lab.shared and not lab.oidc.admins and not accounts.listing(place.workspace):
+        yield Problem(
+            "Nobody has an account here yet, so nobody can sign in.",
+            "Create the first account with: python -m catfish_core user add NAME --role admin",
+        )
     if _is_loopback(place.address):
         return
     if not lab.shared:

@@ -11,7 +11,7 @@ import pytest
 
 from catfish_core import runs
 from catfish_core.config import RunConfig
-from catfish_core.lab import checks
+from catfish_core.lab import accounts, checks
 from catfish_core.lab.checks import Place, check
 
 
@@ -184,10 +184,18 @@ def test_a_database_others_may_read_or_own(workspace, monkeypatch):
     ],
 )
 def test_what_is_served_to_others_is_guarded(workspace, lab, address, says):
-    workspace.root.mkdir()
+    accounts.add(workspace, "root", "admin", "correct horse battery")
     (workspace.root / "lab.json").write_text(json.dumps(lab))
     found = told(checks.sharing, Place(workspace, None, address))
     assert found[0].startswith(says) if says else found == []
+
+
+def test_a_lab_without_accounts_says_how_to_make_the_first(workspace, monkeypatch):
+    monkeypatch.setenv("CATFISH_LAB", "1")
+    (what,) = told(checks.sharing, Place(workspace))
+    assert "user add NAME --role admin" in what and not what.startswith("!")
+    accounts.add(workspace, "root", "admin", "correct horse battery")
+    assert told(checks.sharing, Place(workspace)) == []
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_a_failed_sweep_says_what_and_how_on(open_page, make, sweeping, no_proce
     sweep = make.sweep([*sweeping(made=made), failed])
     app = open_page(PAGE, sweep=sweep.id)
     assert "There was not enough memory" in said(app) and "Halve the batch size" in said(app)
-    app.button(key="sweep_again").click().run()
+    app.button(key="sweep_resume").click().run()
     assert no_processes == [sweep]
 
 
@@ -170,7 +170,7 @@ def test_an_interrupted_sweep_can_be_made_again(open_page, make, sweeping, no_pr
     sweep = make.sweep(sweeping(made=30))
     app = open_page(PAGE, sweep=sweep.id)
     assert "interrupted" in said(app)
-    app.button(key="sweep_again").click().run()
+    app.button(key="sweep_resume").click().run()
     assert no_processes == [sweep]
 
 
