@@ -1,7 +1,13 @@
-"""What `streamlit run app.py` starts: one server with the pages, the chart library and the model downloads."""
+"""What `streamlit run app.py` starts: one server with the pages, the routes beside them, and the door before both."""
 
 import streamlit as st
+from starlette.middleware import Middleware
 
-from catfish_ui import guard, routes
+from catfish_ui import door, guard, routes
 
-app = st.App("catfish_ui/main.py", routes=routes.ROUTES, on_script_error=guard.on_script_error)
+app = st.App(
+    "catfish_ui/main.py",
+    routes=routes.ROUTES,
+    middleware=[Middleware(door.Door)],
+    on_script_error=guard.on_script_error,
+)

@@ -9,6 +9,8 @@ CatfishError
 │   └── WeightsError     pretrained weights that are not here and cannot be fetched
 ├── RunError         a run that is missing, damaged or in the wrong state
 ├── StorageError     the disk: full, read-only, forbidden
+├── AccessError      somebody may not do this
+│   └── SignedOut        nobody is signed in who could be asked
 └── ServiceError     the inference service did not answer
 """
 
@@ -78,6 +80,14 @@ class RunError(CatfishError):
 
 class StorageError(CatfishError):
     """The disk is full, read-only or closed to us."""
+
+
+class AccessError(CatfishError):
+    """Somebody may not do this."""
+
+
+class SignedOut(AccessError):
+    """Nobody is signed in, or no longer."""
 
 
 class ServiceError(CatfishError):

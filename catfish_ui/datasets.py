@@ -18,7 +18,7 @@ from catfish_core.data.library import DatasetInfo
 from catfish_core.errors import DatasetError, storage_faults
 from catfish_core.events import Failed, Prepared, Preparing
 from catfish_core.workspace import Workspace, slug
-from catfish_ui import cache, guard, places, samples
+from catfish_ui import cache, guard, identity, places, samples
 from catfish_ui.components import Column, Row, gallery, table
 from catfish_ui.text import count, plain, shorten
 
@@ -35,8 +35,10 @@ def card(ws: Workspace, info: DatasetInfo) -> None:
             if st.button("Train on these", key=f"data_train_{info.id}", icon=":material/play_arrow:"):
                 st.session_state["train_with"] = info.id
                 st.switch_page(places.TRAIN)
-            if st.button("Delete", key=f"data_delete_{info.id}", type="tertiary", icon=":material/delete:"):
-                _confirm(ws, info)
+            forbidden = identity.why_not("delete", info.owner)
+            if st.button("Delete", key=f"data_delete_{info.id}", type="tertiary", icon=":material/delete:",
+                         disabled=forbidden is not None, help=forbidden):  # fmt: skip
+                _confirm(info)
         with st.expander(f"{count(len(info.classes), 'class', 'classes')}, {_parts(info)}"):
             _counts(info)
         if info.problems:
@@ -72,7 +74,7 @@ def _counts(info: DatasetInfo) -> None:
 
 
 @st.dialog("Delete this dataset?", icon=":material/delete:")
-def _confirm(ws: Workspace, info: DatasetInfo) -> None:
+def _confirm(info: DatasetInfo) -> None:
     again = (
         "CatFish can make it again."
         if info.id in _BUILTIN
@@ -83,7 +85,7 @@ def _confirm(ws: Workspace, info: DatasetInfo) -> None:
     )
     with st.container(horizontal=True), guard.page_guard():
         if st.button("Delete it", key="data_delete_yes", type="primary", icon=":material/delete:"):
-            library.delete(ws, info.id)
+            identity.desk().delete_dataset(info.id)
             st.rerun()
         if st.button("Keep it", key="data_delete_no"):
             st.rerun()
@@ -100,8 +102,10 @@ def offer(ws: Workspace, row: BuiltinDataset) -> None:
         _last_word(log)
         label = f"Download {row.megabytes} MB" if row.megabytes else "Prepare"
         icon = ":material/download:" if row.megabytes else ":material/draw:"
-        if st.button(label, key=f"data_prepare_{row.id}", icon=icon, type="primary"):
-            library.start_prepare(ws, row.id)
+        forbidden = identity.why_not("import")
+        if st.button(label, key=f"data_prepare_{row.id}", icon=icon, type="primary",
+                     disabled=forbidden is not None, help=forbidden):  # fmt: skip
+            identity.desk().prepare(row.id)
             st.rerun()
 
 
@@ -111,8 +115,13 @@ def progress(log: Path) -> None:
 
 
 def _progress(log: Path) -> None:
-    if not activity.working(log):
-        st.rerun()
+    with guard.page_guard():
+        if not activity.working(log):
+            st.rerun()
+        _bar(log)
+
+
+def _bar(log: Path) -> None:
     last = next((e for e in reversed(events.tail(log)) if isinstance(e, Preparing)), None)
     text, part = "Starting", 0.0
     if last is not None:
@@ -160,9 +169,9 @@ class Upload(Protocol):
     def read(self, size: int = -1) -> bytes: ...
 
 
-def begin(ws: Workspace, name: str, source: Path, *, ours: bool) -> None:
+def begin(name: str, source: Path, *, ours: bool) -> None:
     """Start importing `source` as a dataset called `name`; a copy of `ours` is removed when that is done."""
-    log = library.start_add(ws, name, source)
+    log = identity.desk().add(name, source)
     st.session_state.setdefault("data_imports", []).append((log, source if ours else None))
 
 

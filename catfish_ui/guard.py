@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from catfish_core.errors import CatfishError
+from catfish_core.errors import CatfishError, SignedOut
+from catfish_ui import identity
 from catfish_ui.text import plain
 
 _log = logging.getLogger("catfish")
@@ -20,18 +21,38 @@ def show(error: CatfishError) -> None:
     st.error(f"{text}\n\n{plain(error.hint)}" if error.hint else text, icon=":material/sentiment_dissatisfied:")
 
 
+def admitted() -> bool:
+    """Whether somebody is here who may see pages; says why not where nobody is, and how to come in."""
+    try:
+        identity.header()
+        return True
+    except SignedOut as error:
+        show(error)
+        identity.sign_in_link()
+    except CatfishError as error:
+        show(error)
+    return False
+
+
 @contextmanager
 def page_guard() -> Iterator[None]:
-    """Shows a CatfishError raised inside; whatever else is raised goes on to `on_script_error`."""
+    """Shows a CatfishError raised inside; whatever else is raised goes on to `on_script_error`.
+
+    Who it is, is asked first, since parts of a page that tick by themselves come through no other door. Where
+    somebody is signed out meanwhile, the page is drawn anew, and says so.
+    """
     try:
+        identity.user()
         yield
+    except SignedOut:
+        st.rerun()
     except CatfishError as error:
         show(error)
 
 
 def on_script_error(error: Exception) -> bool:
     """What `st.App` calls for an exception that no guard caught, from pages, fragments and callbacks alike."""
-    if isinstance(error, CatfishError):
+    if isinstance(error, CatfishError):  # of a button's callback, mostly
         show(error)
         return True
     _log.error("A page failed", exc_info=error)

@@ -7,9 +7,8 @@ from typing import Any
 import streamlit as st
 
 from catfish_core import runs
-from catfish_core.jobs import launcher
 from catfish_core.runs import Run, Status
-from catfish_ui import cache, charts, guard, places, reading, settings, status
+from catfish_ui import cache, charts, guard, identity, places, reading, settings, status
 from catfish_ui.components import chart
 from catfish_ui.progress import Progress
 from catfish_ui.text import duration, hits, percent, plain
@@ -76,6 +75,7 @@ def _verdict(progress: Progress) -> None:
 
 
 def _buttons(run: Run, now: Status, progress: Progress) -> None:
+    forbidden = identity.why_not("change", run.owner())
     with st.container(horizontal=True, width="content", vertical_alignment="center"):
         if now in runs.ACTIVE:
             wished = now == "stopping" or run.wished("stop")
@@ -83,16 +83,19 @@ def _buttons(run: Run, now: Status, progress: Progress) -> None:
                 "Stopping…" if wished else "Stop",
                 key="run_stop",
                 icon=":material/stop_circle:",
-                disabled=wished,
-                on_click=run.stop,
-                help="Ends the training within two seconds and keeps the best weights so far.",
+                disabled=wished or forbidden is not None,
+                on_click=identity.desk().stop,
+                args=(run,),
+                help=forbidden or "Ends the training within two seconds and keeps the best weights so far.",
             )
             return
         if now == "failed" and st.button("Change settings", key="run_change", icon=":material/tune:"):
             settings.train_like(run.config())
         label = {"failed": "Try again", "crashed": "Go on", "stopped": "Go on"}.get(now)
-        if label and st.button(label, key="run_resume", icon=":material/play_circle:"):
-            launcher.launch(run)
+        if label and st.button(
+            label, key="run_resume", icon=":material/play_circle:", disabled=forbidden is not None, help=forbidden
+        ):
+            identity.desk().again(run)
             st.rerun()
         if run.model_path.exists() and st.button(
             "Try it on a photo", key="run_predict", type="primary", icon=":material/add_a_photo:"

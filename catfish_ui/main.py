@@ -1,4 +1,4 @@
-"""The router: runs before every page, names the pages and catches what they could not do."""
+"""The router: runs before every page, asks who is there, names the pages and catches what they could not do."""
 
 import streamlit as st
 
@@ -6,6 +6,8 @@ from catfish_ui import guard, places, style
 
 st.set_page_config(page_title="CatFish", page_icon=style.ICON, layout="wide", initial_sidebar_state="collapsed")
 style.apply()
-page = st.navigation(places.pages(), position="top")
-with guard.page_guard():
-    page.run()
+admitted = guard.admitted()
+page = st.navigation(places.pages(), position="top" if admitted else "hidden")
+if admitted:
+    with guard.page_guard():
+        page.run()

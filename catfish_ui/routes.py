@@ -1,7 +1,7 @@
-"""What the server hands out beside the pages: the chart library and the models.  [no torch]
+"""What the server hands out beside the pages: the chart library, the models and the sign-in page.  [no torch]
 
-These routes have no session. They only read, they answer no name but this machine's own (a page of another site
-that points its name here gets nothing), and a run is found by its checked id, never by a path.
+These routes answer no name but this machine's own (a page of another site that points its name here gets nothing),
+and a run is found by its checked id, never by a path. In a lab, `door` lets only those come this far who may.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from streamlit import config
 
 from catfish_core import runs
 from catfish_core.errors import CatfishError
 from catfish_core.runs import Run
 from catfish_core.workspace import Workspace
+from catfish_ui import sign_in
 
 PLOTLY_VERSION = importlib.metadata.version("plotly")
 PLOTLY_URL = f"catfish/plotly-{PLOTLY_VERSION}.min.js"
@@ -48,7 +48,7 @@ async def plotly(_: Request) -> Response:
 
 async def model(request: Request) -> Response:
     """The kept weights of a run with the description of how to use them, as a zip."""
-    if not _is_local(request):
+    if not sign_in.host_is_ours(request):
         return PlainTextResponse("This address is not served.", status_code=403)
     try:
         run = runs.find(Workspace.default(), request.path_params["run"])
@@ -56,14 +56,9 @@ async def model(request: Request) -> Response:
         return PlainTextResponse(str(error), status_code=404)
     if not run.model_path.exists():
         return PlainTextResponse("This run has kept no weights.", status_code=404)
-    headers = {"Content-Disposition": f'attachment; filename="catfish-{run.id}.zip"'}
+    name = f'attachment; filename="catfish-{run.id}.zip"'
+    headers = {"Content-Disposition": name, "Cache-Control": "private, no-store"}
     return StreamingResponse(zipped(run), media_type="application/zip", headers=headers)
-
-
-def _is_local(request: Request) -> bool:
-    """Whether the browser asked for a host this server is meant to be."""
-    allowed = config.get_option("server.allowedHosts")
-    return not allowed or request.url.hostname in allowed
 
 
 class _Pipe(io.RawIOBase):
@@ -101,4 +96,5 @@ def zipped(run: Run) -> Iterator[bytes]:
 ROUTES = [
     Route(f"/{PLOTLY_URL}", plotly),
     Route("/catfish/models/{run}.zip", model),
+    *sign_in.ROUTES,
 ]

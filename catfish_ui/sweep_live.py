@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from catfish_core.config import OptimizerConfig, RunConfig
-from catfish_core.jobs import launcher
 from catfish_core.jobs.directory import ACTIVE, Status
 from catfish_core.sweeps import Sweep, SweepSummary, status
 from catfish_core.training.lr_finder import Curve
-from catfish_ui import cache, guard, places, sweep_charts, sweep_reading, sweep_status, sweep_table
+from catfish_ui import cache, guard, identity, places, sweep_charts, sweep_reading, sweep_status, sweep_table
 from catfish_ui.components import Column, Row, chart, rate_line, table
 from catfish_ui.sweep_progress import Findings, SweepProgress
 from catfish_ui.sweep_reading import ABOUT, Meaning, rate
@@ -69,20 +68,26 @@ def _panel(sweep: Sweep, now: Status, progress: SweepProgress) -> None:
 
 
 def _buttons(sweep: Sweep, now: Status) -> None:
+    forbidden = identity.why_not("change", sweep.owner())
     if now in ACTIVE:
         wished = now == "stopping" or sweep.wished("stop")
         st.button(
             "Stopping…" if wished else "Stop",
             key="sweep_stop",
             icon=":material/stop_circle:",
-            disabled=wished,
-            on_click=sweep.stop,
-            help="Ends the sweep at once; what it has measured is kept and used.",
+            disabled=wished or forbidden is not None,
+            on_click=identity.desk().stop,
+            args=(sweep,),
+            help=forbidden or "Ends the sweep at once; what it has measured is kept and used.",
         )
     elif now in ("failed", "crashed") and st.button(
-        "Try again", key="sweep_again", icon=":material/play_circle:", help="Sweeps anew with the same settings."
+        "Try again",
+        key="sweep_again",
+        icon=":material/play_circle:",
+        disabled=forbidden is not None,
+        help=forbidden or "Sweeps anew with the same settings.",
     ):
-        launcher.launch(sweep)
+        identity.desk().again(sweep)
         st.rerun()
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from catfish_core.catalog import BUILTIN_DATASETS
 from catfish_core.data import library
 from catfish_core.errors import DatasetError
-from catfish_ui import cache, datasets, guard
+from catfish_ui import cache, datasets, guard, identity
 
 ws = cache.workspace()
 
@@ -34,7 +34,9 @@ st.markdown(
     "into train, val and test already, that is kept; otherwise it is done for you."
 )
 with st.container(border=True, gap="small", key="data_import"):
-    ways = {"zip": "A zip file", "folder": "A folder", "path": "A folder on the computer CatFish runs on"}
+    ways = {"zip": "A zip file", "folder": "A folder"}
+    if identity.desk().may("manage"):  # whoever names a path reads what CatFish may read
+        ways["path"] = "A folder on the computer CatFish runs on"
     way = st.segmented_control("From", list(ways), default="zip", required=True, format_func=ways.get, key="data_way")
     turn = st.session_state.get("data_turn", 0)  # a new key empties the uploader, and with it the memory it takes
     upload = folder = path = None
@@ -46,10 +48,12 @@ with st.container(border=True, gap="small", key="data_import"):
         path = st.text_input("Path of the folder or zip", key="data_path", placeholder="/home/me/photos").strip()
     suggested = Path(upload.name).stem if upload else Path(path).stem if path else ""
     name = st.text_input("Name", key="data_name", max_chars=120, placeholder=suggested or "What you call it")
-    pressed = st.button("Import", key="data_add", type="primary", icon=":material/add:",
-                        disabled=not (upload or folder or path))  # fmt: skip
+    forbidden = identity.why_not("import")
+    pressed = st.button("Import", key="data_add", type="primary", icon=":material/add:", help=forbidden,
+                        disabled=not (upload or folder or path) or forbidden is not None)  # fmt: skip
     if pressed:
         with guard.page_guard(), st.spinner("Taking it in…", show_time=False):
+            identity.desk().require("import dataset", name.strip() or suggested, "manage" if path else "import")
             if upload:
                 source = datasets.keep_zip(ws, upload)
             elif folder:
@@ -58,6 +62,6 @@ with st.container(border=True, gap="small", key="data_import"):
                 source = Path(path).expanduser()
                 if not source.exists():
                     raise DatasetError(f"There is nothing at {path}.", "Check the path for a slip of the keyboard.")
-            datasets.begin(ws, name.strip() or suggested or source.stem, source, ours=not path)
+            datasets.begin(name.strip() or suggested or source.stem, source, ours=not path)
             st.session_state["data_turn"] = turn + 1
             st.rerun()

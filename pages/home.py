@@ -6,7 +6,7 @@ import streamlit as st
 
 from catfish_core import runs
 from catfish_core.config import RunConfig, TrainingConfig
-from catfish_ui import cache, places, runs_table, starting
+from catfish_ui import cache, identity, places, runs_table, starting
 from catfish_ui.components import Picture, gallery
 
 FIRST = RunConfig(name="My first model", training=TrainingConfig(epochs=8))
@@ -35,7 +35,9 @@ with words:
         "No code, no account, and your photos never leave this computer."
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        start = st.button("Train your first model", key="home_train", type="primary", icon=":material/play_arrow:")
+        forbidden = identity.why_not("start")
+        start = st.button("Train your first model", key="home_train", type="primary", icon=":material/play_arrow:",
+                          disabled=forbidden is not None, help=forbidden)  # fmt: skip
         st.page_link(places.DATA, label="Use my own photos", icon=":material/add_photo_alternate:")
     st.caption("It draws 600 cats and fish for itself, then learns from them: under a minute.")
 with drawing:

@@ -7,7 +7,18 @@ import streamlit as st
 from catfish_core import sweeps
 from catfish_core.errors import ConfigError
 from catfish_core.sweeps import Sweep, SweepSummary
-from catfish_ui import cache, guard, places, settings, starting, sweep_form, sweep_live, sweep_table, train_form
+from catfish_ui import (
+    cache,
+    guard,
+    identity,
+    places,
+    settings,
+    starting,
+    sweep_form,
+    sweep_live,
+    sweep_table,
+    train_form,
+)
 
 PAGE = 10  # sweeps listed at a time
 
@@ -21,7 +32,7 @@ def confirm(sweep: Sweep) -> None:
     st.markdown("Its curve and its advice go for good. Runs that were trained with its rate stay.")
     with st.container(horizontal=True), guard.page_guard():
         if st.button("Delete it", key="sweep_delete", type="primary", icon=":material/delete:"):
-            sweeps.delete(sweep)
+            identity.desk().delete(sweep)
             if st.query_params.get("sweep") == sweep.id:
                 del st.query_params["sweep"]
             st.rerun()
@@ -66,15 +77,17 @@ with st.container(border=True, gap="small", key="sweep_ask"):
         if config:
             st.markdown(f"**What is swept:** {settings.tagline(ws, config)}, {settings.stepping(config)}.")
         st.page_link(places.TRAIN, label="Change it", icon=":material/tune:")
+        forbidden = identity.why_not("start")
         pressed = st.button(
             "Start the sweep",
             key="sweep_start",
             type="primary",
             icon=":material/troubleshoot:",
-            disabled=config is None or wanted is None,
+            disabled=config is None or wanted is None or forbidden is not None,
+            help=forbidden,
         )
 if pressed and config and wanted:
-    starting.sweep(ws, config, wanted)
+    starting.sweep(config, wanted)
 
 key = sweeps.key(config) if config else None
 like = [each for each in found if each.key == key]

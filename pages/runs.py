@@ -5,7 +5,7 @@ from datetime import datetime
 import streamlit as st
 
 from catfish_core import runs
-from catfish_ui import cache, guard, places, runs_table
+from catfish_ui import cache, guard, identity, places, runs_table
 from catfish_ui.text import plain
 
 PAGE = 25  # runs shown at a time
@@ -18,7 +18,7 @@ def confirm(run: runs.Run) -> None:
     st.markdown(f"**{plain(runs.summary(run).title)}** goes for good: its weights, its curves and its test results.")
     with st.container(horizontal=True), guard.page_guard():
         if st.button("Delete it", key="runs_delete", type="primary", icon=":material/delete:"):
-            runs.delete(run)
+            identity.desk().delete(run)
             st.rerun()
         if st.button("Keep it", key="runs_keep"):
             st.rerun()

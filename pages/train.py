@@ -3,7 +3,7 @@
 import streamlit as st
 
 from catfish_core.errors import ConfigError
-from catfish_ui import cache, estimating, guard, pipeline, places, starting, train_form
+from catfish_ui import cache, estimating, guard, identity, pipeline, places, starting, train_form
 from catfish_ui.forms import spoken
 from catfish_ui.text import count, listed, plain
 
@@ -47,9 +47,9 @@ except ConfigError as error:
 with st.container(border=True, horizontal=True, vertical_alignment="bottom", key="train_go"):
     st.text_input("Name", key="train_name", max_chars=120, persist_state="session", width=280,
                   placeholder=config.title if config else "")  # fmt: skip
-    pressed = st.button(
-        "Train", key="train_submit", type="primary", icon=":material/play_arrow:", disabled=config is None
-    )
+    forbidden = identity.why_not("start")
+    pressed = st.button("Train", key="train_submit", type="primary", icon=":material/play_arrow:", help=forbidden,
+                        disabled=config is None or forbidden is not None)  # fmt: skip
     if config:
         with st.container(gap=None, width="stretch"):
             st.markdown(train_form.summary(ws, config))

@@ -29,6 +29,8 @@ LIGHT = [
     "catfish_core.jobs.launcher",
     "catfish_core.jobs.wish",
     "catfish_core.jobs.worker",
+    "catfish_core.lab.desk",
+    "catfish_core.lab.signing",
     "catfish_core.runs",
     "catfish_core.serving.client",
     "catfish_core.sweeps",

@@ -10,6 +10,7 @@ from typing import get_args
 
 import catfish_core
 from catfish_core.catalog import ARCHITECTURES, Preset
+from catfish_core.lab.access import ROLES
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=f"CatFish {catfish_core.__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_datasets, _train, _lr_find, _evaluate, _predict, _runs):
+    for add in (_datasets, _train, _lr_find, _evaluate, _predict, _runs, _users):
         add(commands)
     return whole
 
@@ -203,3 +204,36 @@ def _runs(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _run_argument(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help="id of a run, or `latest`")
+
+
+def _users(commands: Commands[argparse.ArgumentParser]) -> None:
+    group = _group(commands, "user", "add, list and change the people of a lab that shares this machine")
+    add = _command(group, "add", "add somebody; the password is asked for", ("users", "add"),
+        "The first one should be an admin. A name that is an e-mail address is of the outside provider and has no\n"
+        "password here. People sign in once CATFISH_LAB=1 is set or lab.json says {\"shared\": true}.",
+    )  # fmt: skip
+    _user_argument(add)
+    add.add_argument(
+        "--role", choices=ROLES, default="member",
+        help="viewer: watches and predicts; member (default): trains, imports, changes what is theirs; admin: all",
+    )  # fmt: skip
+    _password_argument(add)
+    _command(group, "list", "list everybody", ("users", "show_all"))
+    role = _command(group, "role", "make somebody a viewer, member or admin", ("users", "role"))
+    _user_argument(role)
+    role.add_argument("role", metavar="ROLE", choices=ROLES, help="viewer, member or admin")
+    _user_argument(_command(group, "disable", "shut somebody out, at once and everywhere", ("users", "disable")))
+    _user_argument(_command(group, "enable", "let somebody in again", ("users", "enable")))
+    password = _command(group, "password", "give somebody another password; it is asked for", ("users", "password"))
+    _user_argument(password)
+    _password_argument(password)
+
+
+def _user_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", help="what the person signs in with")
+
+
+def _password_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--password-stdin", action="store_true", help="read the password from the first line of stdin"
+    )

@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from itertools import count as counting
 from pathlib import Path
@@ -39,7 +39,10 @@ _MAX_PROBLEMS = 1000  # kept in dataset.json; a set with more is wrong altogethe
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a dataset is; `counts` are photos per split and class, `problems` the files that were left out."""
+    """What a dataset is; `counts` are photos per split and class, `problems` the files that were left out.
+
+    `owner` is the name of the person who brought it; empty for built-in ones, and where nobody signs in.
+    """
 
     id: str
     name: str
@@ -50,6 +53,7 @@ class DatasetInfo:
     version: str
     created: str
     problems: tuple[Problem, ...] = ()
+    owner: str = ""
 
     @property
     def total(self) -> int:
@@ -122,8 +126,17 @@ def info(ws: Workspace, id: str) -> DatasetInfo:
         raise _damaged(id) from error
 
 
+def owner(ws: Workspace, id: str) -> str:
+    """Who brought the dataset `id`; empty where nobody did or it is not said."""
+    try:
+        return info(ws, id).owner
+    except DatasetError:
+        return ""
+
+
 def _info(id: str, data: dict[str, Any]) -> DatasetInfo:
-    known = {field.name: data[field.name] for field in fields(DatasetInfo) if field.name != "id"}
+    told = [field.name for field in fields(DatasetInfo) if field.name not in ("id", "owner")]
+    known = {name: data[name] for name in told} | {"owner": str(data.get("owner", ""))}
     known["classes"] = tuple(str(name) for name in known["classes"])
     known["counts"] = {split: tuple(int(n) for n in known["counts"][split]) for split in SPLITS}
     known["problems"] = tuple(Problem(**problem) for problem in known["problems"])
@@ -217,8 +230,8 @@ def _fetch(ws: Workspace, row: BuiltinDataset) -> Iterator[Preparing]:
 _BUILDERS = {catalog.SKETCHBOOK.id: _draw, catalog.CATS_VS_FISH.id: _fetch}
 
 
-def add(ws: Workspace, name: str, source: Path) -> Generator[Preparing, None, DatasetInfo]:
-    """Import the zip or folder `source` as a new dataset called `name`; its info is the generator's value.
+def add(ws: Workspace, name: str, source: Path, owner: str = "") -> Generator[Preparing, None, DatasetInfo]:
+    """Import the zip or folder `source` as a new dataset called `name` of `owner`; its info is the generator's value.
 
     Raises DatasetError when it is empty, unsafe or has fewer than two classes; StorageError for a full disk.
     Nothing is left behind then.
@@ -226,7 +239,7 @@ def add(ws: Workspace, name: str, source: Path) -> Generator[Preparing, None, Da
     name = " ".join(name.split())[:120] or source.stem
     id, lock = _reserve(ws, name)
     try:
-        return (yield from _build(ws, id, name, "", source.name, source))
+        return (yield from _build(ws, id, name, "", source.name, source, owner))
     finally:
         lock.release()
 
@@ -247,7 +260,7 @@ def _reserve(ws: Workspace, name: str) -> tuple[str, FileLock]:
 
 
 def _build(
-    ws: Workspace, id: str, name: str, about: str, origin: str, source: Path
+    ws: Workspace, id: str, name: str, about: str, origin: str, source: Path, owner: str = ""
 ) -> Generator[Preparing, None, DatasetInfo]:
     """Import `source` in a hidden folder, then put it in place in one step; the caller holds the lock of `id`."""
     hidden = ws.datasets / f".building-{id}"
@@ -256,7 +269,7 @@ def _build(
         with storage_faults(hidden / "photos"):
             hidden.mkdir(parents=True)
             imported = yield from take_in(source, hidden)
-            made = _describe(id, name, about, origin, imported)
+            made = replace(_describe(id, name, about, origin, imported), owner=owner)
             _write(hidden, made, imported.rows)
             hidden.replace(ws.datasets / id)
         return made
@@ -310,13 +323,16 @@ def start_prepare(ws: Workspace, id: str) -> Path:
     return activity.launch(ws, id, ["prepare", id])
 
 
-def start_add(ws: Workspace, name: str, path: Path) -> Path:
-    """Add `path` in a process of its own; the log to poll, ended by Prepared (with the new id) or Failed."""
+def start_add(ws: Workspace, name: str, path: Path, owner: str = "") -> Path:
+    """Add `path` as a dataset of `owner` in a process of its own; the log to poll.
+
+    It is ended by Prepared, with the new id, or Failed.
+    """
     base = slug(name, "dataset")
     names = (base if n == 1 else f"{base}-{n}" for n in counting(1))
     free = next(n for n in names if n not in _BUILTIN and not activity.working(activity.log_path(ws, n)))
     # The blank keeps a name that begins with a hyphen from being taken for an option.
-    return activity.launch(ws, free, ["add", f" {name}", str(path.resolve())])
+    return activity.launch(ws, free, ["add", f" {name}", str(path.resolve()), f" {owner}"])
 
 
 def main(arguments: list[str]) -> int:
@@ -328,6 +344,7 @@ def main(arguments: list[str]) -> int:
     adding = commands.add_parser("add")
     adding.add_argument("name")
     adding.add_argument("path", type=Path)
+    adding.add_argument("owner", nargs="?", default="")
     asked = parser.parse_args(arguments)
     ws = Workspace.default()
     if asked.command == "prepare":
@@ -335,7 +352,7 @@ def main(arguments: list[str]) -> int:
             asked.log or activity.log_path(ws, slug(asked.id)), _all(prepare(ws, asked.id)), asked.id
         )
     log = asked.log or activity.log_path(ws, slug(asked.name, "dataset"))
-    return activity.follow(log, add(ws, asked.name, asked.path), None)
+    return activity.follow(log, add(ws, asked.name, asked.path, asked.owner.strip()), None)
 
 
 def _all(steps: Iterator[Preparing]) -> Generator[Preparing, None, None]:
