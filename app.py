@@ -3,5 +3,6 @@
 import streamlit as st
 
 from catfish_ui import guard, routes
+from catfish_ui.lifespan import lifespan
 
-app = st.App("catfish_ui/main.py", routes=routes.ROUTES, on_script_error=guard.on_script_error)
+app = st.App("catfish_ui/main.py", routes=routes.ROUTES, lifespan=lifespan, on_script_error=guard.on_script_error)

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from catfish_core import runs
-from catfish_core.jobs import launcher
+from catfish_core.jobs import queue
 from catfish_core.runs import Run, Status
 from catfish_ui import cache, charts, guard, places, reading, settings, status
 from catfish_ui.components import chart
@@ -84,7 +84,8 @@ def _buttons(run: Run, now: Status, progress: Progress) -> None:
                 key="run_stop",
                 icon=":material/stop_circle:",
                 disabled=wished,
-                on_click=run.stop,
+                on_click=queue.stop,
+                args=(cache.workspace(), run),
                 help="Ends the training within two seconds and keeps the best weights so far.",
             )
             return
@@ -92,7 +93,7 @@ def _buttons(run: Run, now: Status, progress: Progress) -> None:
             settings.train_like(run.config())
         label = {"failed": "Try again", "crashed": "Go on", "stopped": "Go on"}.get(now)
         if label and st.button(label, key="run_resume", icon=":material/play_circle:"):
-            launcher.launch(run)
+            queue.again(cache.workspace(), run)
             st.rerun()
         if run.model_path.exists() and st.button(
             "Try it on a photo", key="run_predict", type="primary", icon=":material/add_a_photo:"

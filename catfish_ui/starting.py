@@ -9,7 +9,7 @@ from typing import NoReturn
 import streamlit as st
 
 from catfish_core.config import RunConfig, SweepConfig
-from catfish_core.jobs import launcher
+from catfish_core.jobs import queue
 from catfish_core.serving import client
 from catfish_core.workspace import Workspace
 from catfish_ui import places
@@ -22,14 +22,14 @@ def start(ws: Workspace, config: RunConfig) -> NoReturn:
 
     def submit() -> str:
         client.warm_up(ws)  # so that the first heatmap need not wait
-        return launcher.submit(ws, config).id
+        return queue.submit(ws, config).id
 
     places.go_to_run(_once(config, submit))
 
 
 def sweep(ws: Workspace, config: RunConfig, settings: SweepConfig) -> NoReturn:
     """Start a sweep and show it; a double click starts one, not two. Raises StorageError."""
-    places.go_to_sweep(_once((config, settings), lambda: launcher.submit_sweep(ws, config, settings).id))
+    places.go_to_sweep(_once((config, settings), lambda: queue.submit_sweep(ws, config, settings).id))
 
 
 def _once(wanted: object, submit: Callable[[], str]) -> str:

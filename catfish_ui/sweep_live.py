@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from catfish_core.config import OptimizerConfig, RunConfig
-from catfish_core.jobs import launcher
+from catfish_core.jobs import queue
 from catfish_core.jobs.directory import ACTIVE, Status
 from catfish_core.sweeps import Sweep, SweepSummary, status
 from catfish_core.training.lr_finder import Curve
@@ -76,13 +76,14 @@ def _buttons(sweep: Sweep, now: Status) -> None:
             key="sweep_stop",
             icon=":material/stop_circle:",
             disabled=wished,
-            on_click=sweep.stop,
+            on_click=queue.stop,
+            args=(cache.workspace(), sweep),
             help="Ends the sweep at once; what it has measured is kept and used.",
         )
     elif now in ("failed", "crashed") and st.button(
         "Try again", key="sweep_again", icon=":material/play_circle:", help="Sweeps anew with the same settings."
     ):
-        launcher.launch(sweep)
+        queue.again(cache.workspace(), sweep)
         st.rerun()
 
 

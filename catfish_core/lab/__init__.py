@@ -1,0 +1,1 @@
+"""Several people on one machine."""
