@@ -66,7 +66,7 @@ def header() -> None:
         with st.popover(plain(person.name), icon=":material/account_circle:", key="identity_who"):
             st.markdown(f"**{plain(person.name)}**, {person.role}")
             st.caption(MEANS[person.role])
-            st.html(f'<a class="catfish-link" href="{ACCOUNT}" target="_self">Password and sign-ins</a>')
+            st.html(f'<a href="{ACCOUNT}" target="_self">Password and sign-ins</a>')
             st.button("Sign out", key="identity_out", icon=":material/logout:", on_click=sign_out)
 
 
@@ -74,4 +74,4 @@ def sign_in_link() -> None:
     """The link to the sign-in page, which leads back here."""
     here = urlsplit(st.context.url or "/")
     back = quote(here.path + (f"?{here.query}" if here.query else ""), safe="")
-    st.html(f'<a class="catfish-link" href="{SIGN_IN}?next={back}" target="_self">Sign in</a>')
+    st.html(f'<a href="{SIGN_IN}?next={back}" target="_self">Sign in</a>')
