@@ -61,10 +61,10 @@ class FeatureBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self.epoch(0)
 
-    def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of epoch `n`, counted from 0: features (B, …), labels (B,)."""
+    def epoch(self, n: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch `n`, counted from 0, from the batch `first` on: features (B, …), labels (B,)."""
         view = self.views[n % len(self.views)]
-        for piece in self.batches.pieces(n):
+        for piece in self.batches.pieces(n)[first:]:
             yield view.index_select(0, self.batches.share(piece)), self.batches.labels[piece]
 
 

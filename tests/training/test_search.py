@@ -191,7 +191,7 @@ def test_the_training_data_and_models_of_others_are_left_alone(workspace, tiny_d
     made = {path for path in workspace.root.rglob("*") if "cache" not in path.parts} - before
     assert {path.relative_to(workspace.root).parts[0] for path in made} == {"sweeps"}
     names = {path.name for path in sweep.path.iterdir()}
-    assert names == {"config.json", "sweep.json", "events.jsonl", "attempts", "worker.lock"}
+    assert names == {"config.json", "job.json", "sweep.json", "events.jsonl", "attempts", "worker.lock"}
 
 
 @pytest.fixture
