@@ -1,13 +1,19 @@
 """The router: runs before every page, asks who is there, names the pages and catches what they could not do."""
 
+from contextlib import suppress
+
 import streamlit as st
 
-from catfish_ui import guard, places, style
+from catfish_core.errors import CatfishError
+from catfish_core.jobs import queue
+from catfish_ui import cache, guard, places, style
 
 st.set_page_config(page_title="CatFish", page_icon=style.ICON, layout="wide", initial_sidebar_state="collapsed")
 style.apply()
 admitted = guard.admitted()
 page = st.navigation(places.pages(), position="top" if admitted else "hidden")
 if admitted:
+    with suppress(CatfishError):  # a disk that refuses is said where something is to be started
+        queue.ensure_dispatcher(cache.workspace())
     with guard.page_guard():
         page.run()

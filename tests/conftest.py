@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -41,13 +42,30 @@ MakePicture = Callable[..., Image.Image]
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """An empty workspace in a temporary folder; CATFISH_HOME points at it, for child processes too."""
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """An empty workspace in a temporary folder; CATFISH_HOME points at it, for child processes too.
+
+    A dispatcher that was started for it, and all that one started, ends with the test.
+    """
     home = tmp_path / "home"
     monkeypatch.setenv("CATFISH_HOME", str(home))
     for name in ("CATFISH_DATASET_URL", "CATFISH_WEIGHTS_URL"):
         monkeypatch.delenv(name, raising=False)
-    return Workspace.default()
+    yield Workspace.default()
+    if (home / "queue.db").exists():
+        end_all(home)
+
+
+def end_all(home: Path) -> None:
+    """End the dispatcher of the workspace `home`, its shims and their workers, known by their environment or call."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            command = process.cmdline()
+            dispatches = "catfish_core.jobs.dispatcher" in command and os.fspath(home) in command
+            if dispatches or process.environ().get("CATFISH_ATTEMPT", "").startswith(f"{home}{os.sep}"):
+                process.kill()
 
 
 @pytest.fixture(scope="session")

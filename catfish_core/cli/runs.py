@@ -10,6 +10,7 @@ from catfish_core import runs
 from catfish_core.cli.terminal import percent, say, say_json, table
 from catfish_core.errors import RunError
 from catfish_core.events import Failed, to_json
+from catfish_core.jobs import queue
 from catfish_core.runs import Run, Summary
 from catfish_core.workspace import Workspace
 
@@ -69,7 +70,7 @@ def stop(asked: Namespace) -> int:
     run = find(asked.run)
     if (status := runs.status(run)) not in runs.ACTIVE:
         raise RunError(f"The run {run.id} is not training: it is {status}.", "There is nothing to stop.")
-    run.stop()
+    queue.stop(Workspace.default(), run)
     if asked.json:
         say_json({"run": run.id, "status": runs.status(run)})
     else:

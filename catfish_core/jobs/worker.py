@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from catfish_core.errors import CatfishError, RunError, out_of_memory
 from catfish_core.events import Completed, Event, EventLog, Failed, Preparing, Stopped, SweepCompleted
 from catfish_core.jobs.directory import Job
+from catfish_core.jobs.shim import ATTEMPT, die_with
 from catfish_core.jobs.wish import StopWish
 from catfish_core.runs import Run
 from catfish_core.sweeps import Sweep
@@ -75,7 +76,8 @@ class _Work:
         self.writing = threading.RLock()
 
     def do(self, alone: bool) -> Event:
-        write_text(self.job.attempt / "started.json", json.dumps({"pid": os.getpid(), "time": self.began}) + "\n")
+        if ATTEMPT not in os.environ:  # else the shim has written it
+            write_text(self.job.attempt / "started.json", json.dumps({"pid": os.getpid(), "time": self.began}) + "\n")
         with StopWish(self.job, self.leave if alone else None) as stop, _signals(stop):
             self.say(Preparing(what="Starting up"))
             return self.say(self.outcome(stop))
@@ -147,6 +149,8 @@ def _unexpected(error: Exception) -> Failed:
 
 def main(arguments: list[str]) -> int:
     """Do the run or sweep in the directory given; 0 when it completed or was stopped, 1 when it failed."""
+    if ATTEMPT in os.environ:
+        die_with(os.getppid())
     ended = work(job_at(Path(arguments[0])), alone=True)
     return 1 if isinstance(ended, Failed) else 0
 

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from catfish_core import estimate, runs, sweeps
+from catfish_core import estimate
 from catfish_core.catalog import BUILTIN_DATASETS
 from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.data import library
 from catfish_core.errors import DatasetError, RunError, SignedOut
-from catfish_core.jobs import directory, launcher
+from catfish_core.jobs import directory, queue
 from catfish_core.jobs.directory import Job
 from catfish_core.lab import access, accounts, audit, sessions
 from catfish_core.lab.access import Action, Role, User
@@ -87,35 +87,33 @@ class Desk:
     # Trainings and sweeps
 
     def start(self, config: RunConfig) -> Run:
-        """A new run with `config`, on its way."""
+        """A new run with `config`, that waits for its turn."""
         with self.deed("start run", config.title, "start") as deed:
-            run = runs.create(self.workspace, config, deed.user.name)
+            run = queue.submit(self.workspace, config, deed.user.name)
             deed.object = run.id
-            launcher.launch(run)
             return run
 
     def sweep(self, config: RunConfig, settings: SweepConfig) -> Sweep:
-        """A new sweep over the rates for `config`, on its way."""
+        """A new sweep over the rates for `config`, that waits for its turn."""
         with self.deed("start sweep", config.title, "start") as deed:
-            sweep = sweeps.create(self.workspace, config, settings, deed.user.name)
+            sweep = queue.submit_sweep(self.workspace, config, settings, deed.user.name)
             deed.object = sweep.id
-            launcher.launch(sweep)
             return sweep
 
     def again(self, job: Job) -> None:
         """Go on with a job that is paused, stopped or broken."""
         with self._changing("go on with", job):
-            launcher.launch(job)
+            queue.again(self.workspace, job)
 
     def pause(self, job: Job) -> None:
         """Let a job rest, so that it can go on where it was."""
         with self._changing("pause", job):
-            job.pause()
+            queue.pause(self.workspace, job)
 
     def stop(self, job: Job) -> None:
         """End a job; its best weights stay."""
         with self._changing("stop", job):
-            job.stop()
+            queue.stop(self.workspace, job)
 
     def delete(self, job: Job) -> None:
         """Remove a job for good; raises RunError while its worker lives."""

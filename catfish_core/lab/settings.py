@@ -56,7 +56,11 @@ class Settings(_Part):
     hosts: tuple[str, ...] = Field((), description="Names under which the app is reached besides localhost.")
     https: bool = Field(False, description="It is reached by https only: cookies never travel without.")
     quota_gb: float | None = Field(None, gt=0, description="Disk a person may fill, in GB of 10^9 bytes; None: any.")
-    slots: dict[str, int] | None = Field(None, description="Jobs at once on each device; None: by the machine.")
+    slots: dict[str, int] | None = Field(
+        None,
+        description="How many jobs a device works on at once, as in {'cpu': 2, 'cuda:0': 1}. One that is not named "
+        "has one place where it is a graphics card, and one for every four cores where it is the processor.",
+    )
     running_per_user: int | None = Field(None, ge=1, description="Jobs of one person at once; None: any number.")
     waiting_per_user: int | None = Field(None, ge=1, description="Jobs of one person in the queue; None: any number.")
     oidc: Oidc = Field(Oidc(), description="What people are who sign in with an outside provider.")

@@ -16,7 +16,7 @@ from catfish_core.config import DataConfig, ModelConfig, OptimizerConfig, RunCon
 from catfish_core.data import library, pixels
 from catfish_core.errors import RunError
 from catfish_core.events import BatchEnd, Completed, EpochEnd, Failed, Preparing, Started, Stopped, Tested, drain
-from catfish_core.jobs import launcher, worker
+from catfish_core.jobs import queue, worker
 from catfish_core.jobs.wish import StopWish
 
 
@@ -49,7 +49,7 @@ def launched(workspace):
     begun = []
 
     def start(config):
-        run = launcher.submit(workspace, config)
+        run = queue.submit(workspace, config)
         begun.append(run)
         return run
 
@@ -192,7 +192,7 @@ def test_a_second_worker_on_one_run_is_refused(workspace, tiny_dataset, monkeypa
     with FileLock(run.lock_path), pytest.raises(RunError, match="already"):
         worker.work(run)
     with FileLock(run.lock_path), pytest.raises(RunError, match="already"):
-        launcher.launch(run)
+        queue.again(workspace, run)
 
 
 def test_stop_within_two_seconds_keeps_the_best_weights(launched, tiny_dataset):
@@ -240,7 +240,7 @@ def test_a_killed_worker_is_noticed_and_the_run_goes_on_from_its_last_epoch(laun
         os.kill(pid_of(run), signal.SIGKILL)
     wait_for(lambda: not run.alive())
     if runs.status(run) == "crashed":
-        launcher.launch(run)
+        queue.again(workspace, run)
     wait_for(lambda: runs.status(run) == "completed")
 
     def last_losses(r):
@@ -270,9 +270,9 @@ def test_a_run_survives_the_end_of_the_process_that_started_it(workspace, tiny_d
     import sys
 
     program = (
-        "import sys, time; from catfish_core import config; from catfish_core.jobs import launcher;"
+        "import sys, time; from catfish_core import config; from catfish_core.jobs import queue;"
         "from catfish_core.workspace import Workspace; from pathlib import Path;"
-        "run = launcher.submit(Workspace.default(), config.load(Path(sys.argv[1])));"
+        "run = queue.submit(Workspace.default(), config.load(Path(sys.argv[1])));"
         "print(run.id, flush=True); time.sleep(600)"
     )
     path = workspace.root / "wanted.json"
