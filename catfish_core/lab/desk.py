@@ -132,7 +132,8 @@ class Desk:
 
     @contextmanager
     def _changing(self, does: str, job: Job, action: Action = "change") -> Iterator[Deed]:
-        if job.path.parent not in (self.workspace.runs, self.workspace.sweeps):
+        find = sweeps.find if isinstance(job, Sweep) else runs.find
+        if find(self.workspace, job.id) != job:  # its id is checked there
             raise RunError(
                 f"There is no {job.noun} called “{job.id[:80]}” here.", "The Runs page lists those there are."
             )
