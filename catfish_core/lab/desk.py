@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from catfish_core import estimate
+from catfish_core import estimate, runs, sweeps
 from catfish_core.catalog import BUILTIN_DATASETS
 from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.data import library
