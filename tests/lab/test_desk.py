@@ -9,7 +9,7 @@ from catfish_core import estimate, runs, sweeps
 from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.data import library
 from catfish_core.errors import AccessError, RunError, SignedOut
-from catfish_core.jobs import launcher
+from catfish_core.jobs import queue
 from catfish_core.lab import accounts, audit
 from catfish_core.lab.access import LOCAL, VISITOR, User
 from catfish_core.lab.desk import Desk
@@ -30,7 +30,8 @@ MEMBERS, OWN, ADMINS = {"owner", "other", "admin"}, {"owner", "admin"}, {"admin"
 def place(people, workspace, tiny_dataset, monkeypatch):
     """bob's run, sweep and dataset in a lab; nothing is really started."""
     started = []
-    monkeypatch.setattr(launcher, "launch", started.append)
+    monkeypatch.setattr(queue, "ensure_dispatcher", started.append)
+    monkeypatch.setattr(queue, "again", lambda ws, job: started.append(job))
     monkeypatch.setattr(library, "start_prepare", lambda ws, id: started.append(id))
     monkeypatch.setattr(library, "start_add", lambda ws, name, source, owner: started.append((name, owner)))
     monkeypatch.setattr(estimate, "ask", lambda ws, config: started.append(config))

@@ -246,7 +246,7 @@ def test_a_sweep_step_is_a_training_step():
             group["lr"] = lr * ratios[group["name"]]
         return lr
 
-    state.schedule.apply, state.epoch = apply, 0
+    state.schedule.apply, state.epoch, state.finished = apply, 0, False
     config = RunConfig(training=TrainingConfig(epochs=3))
     told = fit(state, Tensors(), Tensors(draws=False), config)
     trained = [event.loss for event in told if isinstance(event, loop.BatchEnd)]
