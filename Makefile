@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
+WORKERS ?= 2
 
 .PHONY: run test test-all lint types check audit bench bench-scale clean help
 
@@ -14,7 +15,7 @@ run: $(VENV)/.installed  ## start the app on http://127.0.0.1:8501 (PORT=… for
 	@$(BIN)/python -m streamlit run app.py --server.address 127.0.0.1 --server.port $(PORT)
 
 test: $(VENV)/.installed-dev  ## the whole test suite but the slow lane
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-all: $(VENV)/.installed-dev  ## the slow lane too: minutes of training on the real photos
 	$(BIN)/python -m pytest

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from catfish_core import runs
+from catfish_core.jobs import queue
 from catfish_core.runs import Run, Status
 from catfish_ui import cache, charts, guard, identity, places, reading, settings, status
 from catfish_ui.components import chart
@@ -45,6 +46,8 @@ def _tick(run: Run, was_active: bool) -> None:
 
 def _panel(run: Run, now: Status, progress: Progress) -> None:
     line = status.line(now, progress)
+    if now == "queued" and (standing := queue.standing(cache.workspace(), run)) is not None:
+        line = status.waiting(standing.position, standing.reason)
     with st.container(horizontal=True, vertical_alignment="center", key="run_head"):
         with st.container(gap="xxsmall", key="run_status"):
             if now == "completed" and progress.tested:
@@ -79,6 +82,16 @@ def _buttons(run: Run, now: Status, progress: Progress) -> None:
     with st.container(horizontal=True, width="content", vertical_alignment="center"):
         if now in runs.ACTIVE:
             wished = now == "stopping" or run.wished("stop")
+            resting = now == "pausing" or run.wished("pause")
+            st.button(
+                "Pausing…" if resting else "Pause",
+                key="run_pause",
+                icon=":material/pause_circle:",
+                disabled=wished or resting or forbidden is not None,
+                on_click=identity.desk().pause,
+                args=(run,),
+                help=forbidden or "Writes everything down and lets others compute; “Go on” takes it up where it was.",
+            )
             st.button(
                 "Stopping…" if wished else "Stop",
                 key="run_stop",
@@ -91,7 +104,7 @@ def _buttons(run: Run, now: Status, progress: Progress) -> None:
             return
         if now == "failed" and st.button("Change settings", key="run_change", icon=":material/tune:"):
             settings.train_like(run.config())
-        label = {"failed": "Try again", "crashed": "Go on", "stopped": "Go on"}.get(now)
+        label = {"failed": "Try again", "crashed": "Go on", "paused": "Go on", "stopped": "Go on"}.get(now)
         if label and st.button(
             label, key="run_resume", icon=":material/play_circle:", disabled=forbidden is not None, help=forbidden
         ):

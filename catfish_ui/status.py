@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from catfish_core.events import Completed, Failed, Preparing, Started, Stopped
+from catfish_core.events import Completed, Failed, Paused, Preparing, Started, Stopped
 from catfish_core.runs import Status
 from catfish_ui.progress import Progress
 from catfish_ui.text import count, duration, listed
@@ -20,7 +20,7 @@ class Word:
 
 
 WORDS: dict[Status, Word] = {
-    "queued": Word("starting", "gray", ":material/hourglass_top:"),
+    "queued": Word("waiting", "gray", ":material/hourglass_top:"),
     "running": Word("training", "orange", ":material/directions_run:"),
     "pausing": Word("pausing", "orange", ":material/pause:"),
     "stopping": Word("stopping", "orange", ":material/front_hand:"),
@@ -43,8 +43,10 @@ class Line:
 
 def line(status: Status, progress: Progress) -> Line:
     """How the run stands, for the top of its page."""
-    if status in ("completed", "stopped", "failed", "crashed"):
+    if status in ("completed", "paused", "stopped", "failed", "crashed"):
         return _ended(status, progress)
+    if status == "pausing":
+        return Line("Pausing: everything is being written down.", fraction=_fraction(progress))
     if status == "stopping":
         return Line("Stopping. The best weights so far are kept.", fraction=_fraction(progress))
     if _trained(progress) and isinstance(progress.last, Preparing):
@@ -55,6 +57,12 @@ def line(status: Status, progress: Progress) -> Line:
         return Line("Everything is ready: the first photos are going through the network.")
     epoch = min(progress.batch.epoch + 1, progress.started.epochs)
     return Line(f"Training: epoch {epoch} of {progress.started.epochs}.", fraction=_fraction(progress))
+
+
+def waiting(position: int, reason: str) -> Line:
+    """Where a run is that waits for its turn, counted from 1, and why it does not start yet."""
+    where = "It is the next in line." if position == 1 else f"It is number {position} in line."
+    return Line(f"Waiting for its turn. {where}", reason)
 
 
 def _trained(progress: Progress) -> bool:
@@ -85,6 +93,9 @@ def _ended(status: Status, progress: Progress) -> Line:
         return Line(
             f"Done in {duration(ended.seconds)}.{why}", f"The weights of epoch {ended.best_epoch + 1} are kept.", 1
         )
+    if isinstance(ended, Paused):
+        hint = "“Go on” takes it up with the very next photos."
+        return Line(f"Paused in epoch {max(ended.epoch, int(progress.done)) + 1}.", hint, _fraction(progress))
     if isinstance(ended, Stopped):
         kept = progress.best.best_epoch if ended.kept_epoch is None and progress.best else ended.kept_epoch
         epoch = max(ended.epoch, int(progress.done))  # an attempt that was stopped on its way up counts from 0

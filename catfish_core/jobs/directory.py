@@ -147,6 +147,16 @@ def create(kind: type[J], folder: Path, config: RunConfig, owner: str = "") -> J
     return job
 
 
+def next_attempt(job: Job) -> Path:
+    """The folder for another start of the worker: the newest one, unless a worker was started there."""
+    attempt = job.attempt
+    if (attempt / "log.txt").exists():
+        attempt = attempt.with_name(str(int(attempt.name) + 1))
+    with storage_faults(attempt):
+        attempt.mkdir(parents=True, exist_ok=True)
+    return attempt
+
+
 def find(kind: type[J], folder: Path, id: str, hint: str) -> J:
     """The one in `folder` called `id`; raises RunError, with `hint`, for anything that is no id or not there."""
     job = kind(folder / id) if _ID.fullmatch(id) else None

@@ -40,6 +40,7 @@ _BUILT = (
     "sums",
 )  # from the configuration, or kept in a form of their own
 _PLAIN = tuple(field.name for field in dataclasses.fields(TrainState) if field.name not in _BUILT)
+_LATER = ("micro_batch", "batch", "threads")  # not in checkpoints of the first versions
 _UNREADABLE: tuple[type[Exception], ...] = (*UNREADABLE_TENSORS, zipfile.BadZipFile, zlib.error, OSError)
 Content = dict[str, Any]
 
@@ -79,7 +80,6 @@ def content(state: TrainState) -> Content:
         "random": torch.get_rng_state(),
         "device_random": _device_random(state.device),
         "sums": (sums.loss_sum, sums.correct, sums.samples, sums.seconds if state.batch else 0.0),
-        "epochs": state.schedule.config.training.epochs,
         "compute": dataclasses.asdict(state.compute),
         "made_by": made_by(state.device),
         **{name: getattr(state, name) for name in _PLAIN},
@@ -115,11 +115,12 @@ def read(path: Path) -> Content:
 def restore(found: Content, state: TrainState) -> None:
     """Bring `state` back to what was `found` in a checkpoint.
 
-    A run that was finished, and is to have another number of epochs by now, is not finished any more; the patience of
-    its early stopping begins anew. Raises RunError for the checkpoint of another network; `state` is of no use then.
+    A run that was told to go on further since is not finished, and the patience of its early stopping begins anew.
+    Raises RunError for the checkpoint of another network; `state` is of no use then.
     """
+    extended = state.extended
     try:
-        found = {"micro_batch": state.micro_batch, "threads": state.threads, "batch": 0, **found}  # of before
+        found = {**{name: getattr(state, name) for name in _LATER}, "extended": 0, **found}
         # What was trained when it was saved, so is what lies in it: between two epochs nothing has thawed yet.
         thaw(state, found["epoch"] if found["batch"] else max(0, found["epoch"] - 1))
         now = state.model.state_dict()
@@ -133,9 +134,9 @@ def restore(found: Content, state: TrainState) -> None:
         for name in _PLAIN:
             setattr(state, name, found[name])
         state.sums = Means(*found.get("sums", ()))
-        planned = state.schedule.config.training.epochs
-        if found.get("epochs", planned) != planned:
-            state.finished, state.epochs_without_progress = state.epoch >= planned, 0
+        if state.extended != extended:
+            state.extended, state.epochs_without_progress = extended, 0
+            state.finished = state.epoch >= state.schedule.config.training.epochs
         torch.set_rng_state(found["random"])
         _set_device_random(state.device, found.get("device_random"))
     except UNREADABLE_TENSORS as error:

@@ -97,6 +97,7 @@ class TrainState:
     are the processes that share each batch; images are this one's part of it, labels the whole batch's.
     With an `average` it is the averaged weights that are validated and worth keeping: see `kept`.
     `threads` are those that torch computes with: sums of floats in parts depend on the number of parts.
+    `extended` is how often the run was told to train further.
     """
 
     model: nn.Module
@@ -110,6 +111,7 @@ class TrainState:
     team: Team = ALONE
     average: Average | None = None
     threads: int = field(default_factory=torch.get_num_threads)
+    extended: int = 0
     epoch: int = 0
     batch: int = 0
     step: int = 0

@@ -190,7 +190,7 @@ def _state(run: Run, session: Session, workspace: Workspace) -> Generator[Prepar
     for path, older in zip_longest(left, left[1:]):
         try:
             found = checkpoint.read(path)
-            state = first_state(session, workspace, found["compute"])
+            state = dataclasses.replace(first_state(session, workspace, found["compute"]), extended=run.extended)
             checkpoint.restore(found, state)
         except RunError as error:
             checkpoint.set_aside(path)
@@ -200,7 +200,7 @@ def _state(run: Run, session: Session, workspace: Workspace) -> Generator[Prepar
         for remark in _otherwise(found, state):
             yield Preparing(what=remark)
         return state
-    return first_state(session, workspace)
+    return dataclasses.replace(first_state(session, workspace), extended=run.extended)
 
 
 def _otherwise(found: checkpoint.Content, state: TrainState) -> Iterator[str]:
