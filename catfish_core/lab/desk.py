@@ -15,7 +15,7 @@ from catfish_core import estimate, runs, sweeps
 from catfish_core.catalog import BUILTIN_DATASETS
 from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.data import library
-from catfish_core.errors import DatasetError, RunError, SignedOut
+from catfish_core.errors import AccessError, DatasetError, RunError, SignedOut
 from catfish_core.jobs import directory, queue
 from catfish_core.jobs.directory import Job
 from catfish_core.lab import access, accounts, audit, sessions
@@ -64,8 +64,9 @@ class Desk:
         deed = Deed(self._allowed(does, object, action, owner), does, object)
         try:
             yield deed
-        except BaseException:
-            audit.write(self.workspace, deed.user.name, does, deed.object, "failed")
+        except BaseException as error:
+            outcome: audit.Outcome = "refused" if isinstance(error, AccessError) else "failed"
+            audit.write(self.workspace, deed.user.name, does, deed.object, outcome)
             raise
         audit.write(self.workspace, deed.user.name, does, deed.object, "done")
 

@@ -9,6 +9,7 @@ from catfish_core import estimate, runs, sweeps
 from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.data import library
 from catfish_core.errors import AccessError, RunError, SignedOut
+from catfish_core.events import EventLog, Stopped
 from catfish_core.jobs import queue
 from catfish_core.lab import accounts, audit
 from catfish_core.lab.access import LOCAL, VISITOR, User
@@ -30,8 +31,7 @@ MEMBERS, OWN, ADMINS = {"owner", "other", "admin"}, {"owner", "admin"}, {"admin"
 def place(people, workspace, tiny_dataset, monkeypatch):
     """bob's run, sweep and dataset in a lab; nothing is really started."""
     started = []
-    monkeypatch.setattr(queue, "ensure_dispatcher", started.append)
-    monkeypatch.setattr(queue, "again", lambda ws, job: started.append(job))
+    monkeypatch.setattr(queue, "ensure_dispatcher", lambda ws: None)
     monkeypatch.setattr(library, "start_prepare", lambda ws, id: started.append(id))
     monkeypatch.setattr(library, "start_add", lambda ws, name, source, owner: started.append((name, owner)))
     monkeypatch.setattr(estimate, "ask", lambda ws, config: started.append(config))
@@ -46,6 +46,9 @@ class Place:
     def __init__(self, workspace, started):
         self.workspace, self.started = workspace, started
         self.run = runs.create(workspace, CONFIG, "bob")
+        self.stopped = runs.create(workspace, CONFIG, "bob")
+        with EventLog(self.stopped.events_path) as log:
+            log.append(Stopped(epoch=0, kept_epoch=None, seconds=1))
         self.unowned = runs.create(workspace, CONFIG)
         self.sweep = sweeps.create(workspace, CONFIG, SweepConfig(), "bob")
         upload = workspace.downloads / "upload-1" / "mine.zip"
@@ -71,7 +74,7 @@ DEEDS = {
     "measure": (MEMBERS, lambda desk, place: desk.measure(CONFIG)),
     "prepare": (MEMBERS, lambda desk, place: desk.prepare("sketchbook")),
     "add": (MEMBERS, lambda desk, place: desk.add("mine", place.upload)),
-    "again": (OWN, lambda desk, place: desk.again(place.run)),
+    "again": (OWN, lambda desk, place: desk.again(place.stopped)),
     "pause": (OWN, lambda desk, place: desk.pause(place.run)),
     "stop": (OWN, lambda desk, place: desk.stop(place.sweep)),
     "note": (OWN, lambda desk, place: desk.note(place.run, "a note")),
@@ -198,7 +201,7 @@ def test_changing_one_s_own_password_needs_the_present_one(place, people):
     assert accounts.check(place.workspace, "bob", people.passwords["bob"])
     desk.change_password(people.passwords["bob"], "a brand new long one")
     assert accounts.check(place.workspace, "bob", "a brand new long one")
-    assert [deed.outcome for deed in audit.read(place.workspace)] == ["failed", "done"]
+    assert [deed.outcome for deed in audit.read(place.workspace)] == ["refused", "done"]
 
 
 def test_nobody_in_particular_has_no_password_to_change(place):
