@@ -87,6 +87,8 @@ def _getting_ready(progress: Progress) -> Line:
 
 def _ended(status: Status, progress: Progress) -> Line:
     ended = progress.ended
+    if ended is None and status in ("paused", "stopped"):
+        return Line("Taken out of the queue before its turn came.", "“Go on” puts it back.", _fraction(progress))
     if isinstance(ended, Completed):
         early = progress.early_stop
         why = f" It stopped by itself after {count(early.patience, 'epoch')} without progress." if early else ""
