@@ -7,6 +7,7 @@ PORT ?= 8501
 ADDRESS ?= 127.0.0.1
 HOSTS ?=
 comma := ,
+WORKERS ?= 2
 
 .PHONY: run lab test test-all lint types check audit bench bench-scale clean help
 
@@ -26,7 +27,7 @@ lab: $(VENV)/.installed  ## start it for several people who sign in (PORT=…, A
 		--server.allowedHosts "localhost,127.0.0.1,$(ADDRESS)$(addprefix $(comma),$(HOSTS))"
 
 test: $(VENV)/.installed-dev  ## the whole test suite but the slow lane
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-all: $(VENV)/.installed-dev  ## the slow lane too: minutes of training on the real photos
 	$(BIN)/python -m pytest
@@ -41,7 +42,8 @@ types: $(VENV)/.installed-dev  ## static types
 check: lint types test  ## all that must pass before a commit
 
 audit: $(VENV)/.installed-dev  ## known security holes in what is installed (asks pypi.org)
-	@if $(BIN)/python -c 'from urllib.request import urlopen; urlopen("https://pypi.org/pypi/pip/json", timeout=10)' 2>/dev/null; \
+	@if $(BIN)/python -c 'import json; from urllib.request import urlopen; \
+		json.load(urlopen("https://pypi.org/pypi/pip/23.0/json", timeout=10))["vulnerabilities"]' 2>/dev/null; \
 	then $(BIN)/python -m pip_audit --local; \
 	else echo "Skipped: the list of known security holes is at pypi.org, which cannot be reached from here."; fi
 

@@ -100,7 +100,7 @@ def storage_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError(
                 f"The disk is full: {path.name} could not be written.",
                 "Free some space (the Runs page can delete old runs) and try again; what was saved before is intact.",

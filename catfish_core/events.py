@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import time as clock
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
@@ -110,6 +112,15 @@ class EpochEnd(Event):
     improved: bool
     best_epoch: int
     best_val_accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotSaved(Event):
+    """The state after `step` could not be written down: training goes on, and what was written before is intact."""
+
+    step: int
+    what: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,6 +269,7 @@ _TYPES: dict[str, type[Event]] = {
         MemorySaved,
         BatchEnd,
         EpochEnd,
+        NotSaved,
         EarlyStop,
         Tested,
         SweepStarted,
@@ -322,9 +334,16 @@ class EventLog:
                 self._file.write(b"\n")  # a line torn by an earlier crash must not swallow ours
 
     def append(self, event: Event) -> None:
-        """Write `event` as one line; raises StorageError when the disk refuses."""
+        """Write `event` as one line; raises StorageError when the disk refuses, and then nothing of it is there."""
         with storage_faults(self.path):
-            self._file.write(to_json(event).encode() + b"\n")
+            before, line = self._file.seek(0, os.SEEK_END), to_json(event).encode() + b"\n"
+            try:
+                while line:  # a disk that is almost full takes a part and says so only when asked again
+                    line = line[self._file.write(line) :]
+            except OSError:
+                with suppress(OSError):
+                    self._file.truncate(before)
+                raise
 
     def close(self) -> None:
         """Give the file back."""
@@ -379,3 +398,76 @@ def tail(path: Path, size: int = 65_536) -> list[Event]:
     except FileNotFoundError:
         return []
     return read(path, max(0, length - size))[0]
+
+
+def began(path: Path) -> bool:
+    """Whether the log in `path` tells of a start: what follows is another attempt."""
+    try:
+        with open(path, "rb") as file:
+            return any(b'"type": "Started"' in line for line in file)  # near the beginning, if it is there
+    except FileNotFoundError:
+        return False
+
+
+def standing(told: Iterable[Event]) -> list[Event]:
+    """Those of `told` that no later attempt took back: what came of the step with which it went on, or later.
+
+    Each attempt's Started, Resumed and end stay, so that it can be seen where it was interrupted. Logs older than
+    Resumed get one wherever steps were made again.
+    """
+    kept: list[Event] = []
+    step = -1
+    for event in told:
+        if isinstance(event, BatchEnd):
+            if event.step <= step:
+                again = Resumed(epoch=event.epoch, batch=event.batch, step=event.step, time=event.time)
+                kept = [*_before(kept, again), again]
+            step = event.step
+        elif isinstance(event, Resumed):
+            kept, step = _before(kept, event), event.step - 1
+        kept.append(event)
+    return kept
+
+
+def _before(told: list[Event], resumed: Resumed) -> list[Event]:
+    return [event for event in told if not _void(event, resumed)]
+
+
+def _void(event: Event, resumed: Resumed) -> bool:
+    """Whether `event` will be told again, or something else in its place, after `resumed`."""
+    if isinstance(event, (BatchEnd, MemorySaved)):
+        return event.step >= resumed.step
+    if isinstance(event, EpochEnd):
+        return event.epoch >= resumed.epoch
+    if isinstance(event, Unfrozen):
+        return event.epoch > resumed.epoch or (event.epoch == resumed.epoch and resumed.batch == 0)
+    return isinstance(event, (EarlyStop, Tested))
+
+
+def effective(told: Iterable[Event]) -> list[Event]:
+    """What a run that was never interrupted would have said in place of `told`, the log of one that was.
+
+    Only the times differ, and what is measured by the clock. What later attempts said while they prepared
+    themselves is left out, and so is what the disk refused; the number of epochs is the last one planned.
+    """
+    kept: list[Event] = []
+    start: int | None = None  # where Started is in `kept`
+    for event in standing(told):
+        if isinstance(event, (Resumed, NotSaved)):
+            continue
+        if isinstance(event, Started):
+            kept = [e for n, e in enumerate(kept) if not isinstance(e, TERMINAL) and not _preparing(e, n, start)]
+            if start is None:
+                start = len(kept)
+                kept.append(event)
+            else:
+                first = kept[start]
+                assert isinstance(first, Started)
+                kept[start] = dataclasses.replace(first, epochs=event.epochs)
+            continue
+        kept.append(event)
+    return [e for n, e in enumerate(kept, 1) if n == len(kept) or not isinstance(e, TERMINAL)]
+
+
+def _preparing(event: Event, number: int, start: int | None) -> bool:
+    return isinstance(event, Preparing) and start is not None and number > start

@@ -10,9 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
+from catfish_core import config as configs
 from catfish_core import events
 from catfish_core.config import RunConfig
-from catfish_core.errors import CatfishError
+from catfish_core.errors import CatfishError, ConfigError, RunError
 from catfish_core.events import Event
 from catfish_core.jobs import directory
 from catfish_core.jobs.directory import ACTIVE, START_GRACE, Job, Status, delete, status
@@ -20,7 +21,7 @@ from catfish_core.workspace import Workspace, write_text
 
 __all__ = [
     "ACTIVE", "START_GRACE", "Run", "Status", "Summary",
-    "create", "delete", "find", "latest", "listing", "status", "summary",
+    "create", "delete", "extend", "find", "kept_epoch", "latest", "listing", "status", "summary",
 ]  # fmt: skip
 
 
@@ -43,8 +44,13 @@ class Run(Job):
 
     @property
     def checkpoints(self) -> Path:
-        """last.pt and best.pt."""
+        """last.pt, and previous.pt for when that is torn."""
         return self.path / "checkpoints"
+
+    @property
+    def extended(self) -> int:
+        """How often it was told to train further: each time its configuration until then was kept."""
+        return len(list((self.path / "attempts").glob("*/config.json")))
 
     def note(self) -> str:
         """What people wrote about this run."""
@@ -92,11 +98,6 @@ def listing(workspace: Workspace) -> list[Summary]:
     return [summary(run) for run in directory.every(Run, workspace.runs)]
 
 
-def extend(run: Run, epochs: int) -> None:
-    """A finished or stopped run is to train `epochs` more."""
-    raise NotImplementedError
-
-
 def summary(run: Run) -> Summary:
     """How `run` stands."""
     recent = _recent(run)
@@ -117,6 +118,42 @@ def summary(run: Run) -> Summary:
         test_accuracy=tested[-1] if tested else None,
         problem=problem,
     )
+
+
+def kept_epoch(run: Run) -> int | None:
+    """The epoch whose weights are kept, as its log says; None before the end of the first."""
+    told = [event.best_epoch for event in _recent(run) if isinstance(event, (events.EpochEnd, events.Completed))]
+    return told[-1] if told and run.model_path.exists() else None
+
+
+def extend(run: Run, epochs: int) -> None:
+    """Have `run`, which is over, train so many `epochs` more when it is started again.
+
+    What early stopping ended goes on from there; any other run trains what it was to train, and then so much more.
+    Optimizer and averages go on as they were. A schedule takes the new number for the whole: the rate is what it
+    would be at this place of a run of that length, so a cosine that had come to its end rises again. The
+    configuration as it was is kept with the last attempt. Raises RunError for a run that is at work, that failed,
+    or of which there is no checkpoint, and ConfigError for a number of epochs that cannot be meant.
+    """
+    if (now := status(run)) not in ("completed", "paused", "stopped"):
+        raise RunError(f"This run is {now}: only one that is over can train further.", "See its page.")
+    if not any(run.checkpoints.glob("*.pt")):
+        raise RunError("There is nothing left of this run that could train further.", "Start a new one like it.")
+    if epochs < 1:
+        raise ConfigError(f"A run cannot train {epochs} epochs more.", "One is the least.")
+    config = run.config()
+    longer = configs.with_settings(config, [f"training.epochs={_planned(run, config) + epochs}"])
+    if not (kept := run.attempt / "config.json").exists():
+        write_text(kept, configs.dump(config))
+    write_text(run.path / "config.json", configs.dump(longer))
+
+
+def _planned(run: Run, config: RunConfig) -> int:
+    """How many epochs `run` is to train: as many as it did, where early stopping ended it."""
+    told = events.effective(run.events()[0])
+    early = [event.epoch + 1 for event in told if isinstance(event, events.EarlyStop)]
+    begun = [event.epochs for event in told if isinstance(event, events.Started)]
+    return early[-1] if early and begun == [config.training.epochs] else config.training.epochs
 
 
 def _recent(run: Run) -> list[Event]:

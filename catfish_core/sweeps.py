@@ -68,7 +68,12 @@ class SweepSummary:
 
 def create(workspace: Workspace, config: RunConfig, settings: SweepConfig, owner: str = "") -> Sweep:
     """A new sweep directory; its id is <when>-<slug>-<id>."""
-    sweep = directory.create(Sweep, workspace.sweeps, config, owner)
+    return create_in(workspace.sweeps, config, settings, owner)
+
+
+def create_in(folder: Path, config: RunConfig, settings: SweepConfig, owner: str = "") -> Sweep:
+    """A new sweep directory in `folder`."""
+    sweep = directory.create(Sweep, folder, config, owner)
     write_text(sweep.settings_path, settings.model_dump_json(indent=2) + "\n")
     return sweep
 

@@ -107,11 +107,6 @@ def problems(root: str, address: str) -> list[checks.Problem]:
     return checks.check(checks.Place(Workspace(Path(root)), None, address))
 
 
-def job(ws: Workspace, kind: str, id: str) -> Job:
-    """The run or sweep called `id`."""
-    return Run(ws.runs / id) if kind == "run" else Sweep(ws.sweeps / id)
-
-
 @st.cache_data(max_entries=2000, show_spinner=False)
 def _title(path: str) -> str:
     return Job(Path(path)).config().title

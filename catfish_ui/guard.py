@@ -27,7 +27,7 @@ def admitted() -> bool:
         identity.header()
         return True
     except SignedOut as error:
-        show(error)
+        st.info(f"**{plain(error.what)}**\n\n{plain(error.hint)}", icon=":material/lock:")
         identity.sign_in_link()
     except CatfishError as error:
         show(error)

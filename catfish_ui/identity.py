@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from typing import cast
 from urllib.parse import quote, urlsplit
 
 import streamlit as st
@@ -13,6 +15,7 @@ from catfish_core.workspace import Workspace
 from catfish_ui.text import plain
 
 SIGN_IN, ACCOUNT = "/catfish/sign-in", "/catfish/account"
+MOMENT = 1.0  # seconds
 MEANS = {
     "viewer": "You may watch and predict.",
     "member": "You may train and import, and change what is yours.",
@@ -30,6 +33,15 @@ def user() -> User:
     return signing.who(Workspace.default(), token())
 
 
+def _lately() -> User:
+    """Who it was a moment ago: enough for how buttons look, of which a page may have hundreds."""
+    at, shown, person = st.session_state.get("identity_lately", (0.0, "", None))
+    if person is None or shown != token() or time.monotonic() - at > MOMENT:
+        person = user()
+        st.session_state["identity_lately"] = (time.monotonic(), token(), person)
+    return cast(User, person)
+
+
 def desk() -> Desk:
     """What this person may do; who that is, is asked when something is done."""
     return Desk(Workspace.default(), user)
@@ -37,7 +49,7 @@ def desk() -> Desk:
 
 def why_not(action: Action, owner: str = "") -> str | None:
     """Why this person may not do `action` to something of `owner`, for a button's help; None where they may."""
-    person = user()
+    person = _lately()
     return None if may(person, action, owner) else str(refusal(person, action, owner))
 
 
@@ -66,7 +78,7 @@ def header() -> None:
         with st.popover(plain(person.name), icon=":material/account_circle:", key="identity_who"):
             st.markdown(f"**{plain(person.name)}**, {person.role}")
             st.caption(MEANS[person.role])
-            st.html(f'<a class="catfish-link" href="{ACCOUNT}" target="_self">Password and sign-ins</a>')
+            st.html(f'<a href="{ACCOUNT}" target="_self">Password and sign-ins</a>')
             st.button("Sign out", key="identity_out", icon=":material/logout:", on_click=sign_out)
 
 
@@ -74,4 +86,4 @@ def sign_in_link() -> None:
     """The link to the sign-in page, which leads back here."""
     here = urlsplit(st.context.url or "/")
     back = quote(here.path + (f"?{here.query}" if here.query else ""), safe="")
-    st.html(f'<a class="catfish-link" href="{SIGN_IN}?next={back}" target="_self">Sign in</a>')
+    st.html(f'<a href="{SIGN_IN}?next={back}" target="_self">Sign in</a>')

@@ -10,8 +10,9 @@ from typing import Any
 import streamlit as st
 
 from catfish_core.jobs import directory, queue
+from catfish_core.jobs.census import Entry
 from catfish_core.jobs.directory import Job
-from catfish_core.jobs.queue import Entry, Overview
+from catfish_core.jobs.queue import Overview
 from catfish_core.lab.desk import Desk
 from catfish_core.lab.machine import Share
 from catfish_core.runs import Run
@@ -53,7 +54,7 @@ def _tick(desk: Desk, shared: bool) -> None:
     with guard.page_guard():
         ws = desk.workspace
         seen = queue.overview(ws)
-        jobs = {entry.id: cache.job(ws, entry.kind, entry.id) for entry in (*seen.running, *seen.waiting)}
+        jobs = {entry.id: entry.job(ws) for entry in (*seen.running, *seen.waiting)}
         reading = cache.meter(ws).read([jobs[entry.id] for entry in seen.running])
         _meters(lab_reading.meters(reading, seen.devices))
         view = _View(desk, shared, seen, jobs)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from catfish_core.jobs.queue import Device, Entry, Health, Standing
+from catfish_core.jobs.census import Entry
+from catfish_core.jobs.devices import Device
+from catfish_core.jobs.queue import Health
 from catfish_core.lab.machine import Reading, Share
 from catfish_core.lab.messages import Ended
 from catfish_core.lab.services import Service
 from catfish_core.lab.usage import GIGABYTE, Usage, Waste
-from catfish_ui.text import ago, count, in_line, percent, plain, roughly, shorten, size
+from catfish_ui.text import ago, count, percent, plain, shorten, size
 
 HIGHEST, LOWEST = 9, -9  # priorities
 
@@ -57,21 +59,6 @@ def _places(device: Device | None) -> str:
 def takes(share: Share | None) -> str:
     """“1.9 cores, 640 MB”."""
     return f"{share.cores:.1f} cores, {size(share.memory)}" if share else ""
-
-
-def waiting(standing: Standing, titles: Mapping[str, str], left: Callable[[str], float | None]) -> tuple[str, str]:
-    """A place in the queue and why it waits: “Second in line.” and the reason, with how long the next in front takes.
-
-    `titles` names what runs (id → title), `left` says how many seconds it still needs, None where nobody knows.
-    """
-    times = {id: seconds for id in titles if (seconds := left(id)) is not None}
-    place = in_line(standing.position)
-    text = f"{place[0].upper()}{place[1:]}."
-    if not times:
-        return text, standing.reason
-    soonest = min(times, key=lambda id: times[id])
-    end = f"“{shorten(titles[soonest], 40)}” needs about {roughly(times[soonest])} more."
-    return text, f"{standing.reason} {end}".strip()
 
 
 def moves(entry: Entry, waiting: Sequence[Entry], highest: int) -> dict[str, int]:

@@ -12,6 +12,7 @@ from catfish_ui import cache, charts, controls, guard, places, reading, settings
 from catfish_ui.components import chart
 from catfish_ui.progress import Progress
 from catfish_ui.text import duration, hits, percent, plain
+from catfish_ui.waiting import Wait
 
 HEIGHT = 240  # pixels of a curve, and of what stands there before it
 BOXES = {"wait": st.info, "good": st.success, "warn": st.warning, "bad": st.error}
@@ -37,15 +38,15 @@ def _tick(run: Run, was_active: bool) -> None:
         now = runs.status(run, [progress.last] if progress.last else [])
         if was_active and now not in runs.ACTIVE:
             st.rerun()
-        waits = waiting.line(run) if now == "queued" else None
+        waits = waiting.of(run) if now == "queued" else None
         with st.container(border=True, key="run_panel"):
             _panel(run, now, progress, waits)
-        if progress.batch is not None or now in runs.ACTIVE and waits is None:
+        if progress.batch is not None or now in runs.ACTIVE and not (waits and waits.long):
             _curves(run, now, progress, _meaning(now, progress))
 
 
-def _panel(run: Run, now: Status, progress: Progress, waits: status.Line | None) -> None:
-    line = waits or status.line(now, progress)
+def _panel(run: Run, now: Status, progress: Progress, waits: Wait | None) -> None:
+    line = waits.line if waits else status.line(now, progress)
     with st.container(horizontal=True, vertical_alignment="center", key="run_head"):
         with st.container(gap="xxsmall", key="run_status"):
             if now == "completed" and progress.tested:
@@ -55,7 +56,7 @@ def _panel(run: Run, now: Status, progress: Progress, waits: status.Line | None)
                 st.badge(word.text, color=word.color, icon=word.icon)  # type: ignore[arg-type]
             st.markdown(f"**{plain(line.text)}** {plain(line.hint)}".strip())
         _buttons(run, now, progress, waits is not None)
-    if now in runs.ACTIVE and waits is None:
+    if now in runs.ACTIVE and not (waits and waits.long):
         st.progress(line.fraction)
     _figures(now, progress)
     if progress.started:

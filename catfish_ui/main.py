@@ -1,7 +1,10 @@
 """The router: runs before every page, asks who is there, names the pages and catches what they could not do."""
 
+from contextlib import suppress
+
 import streamlit as st
 
+from catfish_core.errors import CatfishError
 from catfish_core.jobs import queue
 from catfish_core.lab import settings
 from catfish_ui import cache, guard, identity, lab_messages, places, style
@@ -12,7 +15,8 @@ admitted = guard.admitted()
 shared = admitted and settings.read(cache.workspace()).shared
 page = st.navigation(places.pages(shared), position="top" if admitted else "hidden")
 if admitted:
-    with guard.page_guard():
+    with suppress(CatfishError):  # a disk that refuses is said where something is to be started
         queue.ensure_dispatcher(cache.workspace())
+    with guard.page_guard():
         lab_messages.show(identity.desk())
         page.run()

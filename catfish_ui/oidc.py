@@ -20,6 +20,7 @@ from streamlit.web.server.server_util import get_cookie_secret
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 from streamlit.web.server.starlette.starlette_server_config import TOKENS_COOKIE_NAME, USER_COOKIE_NAME
 
+SECRET = 32  # characters that the cookie_secret in secrets.toml needs: whoever guesses it can be anybody
 FRESH = 300.0  # seconds after which Streamlit's cookie is no longer exchanged
 _DAY = 24 * 3600.0
 
@@ -36,14 +37,16 @@ def providers() -> list[str]:
 def address(provider: str) -> str:
     """Where to send a browser that wants to sign in with `provider`, as st.login does; raises StreamlitAuthError."""
     auth_util.validate_auth_credentials(provider)
+    if len(get_cookie_secret()) < SECRET:
+        raise StreamlitAuthError(f"cookie_secret in secrets.toml needs {SECRET} random characters or more.")
     return generate_login_redirect_url(provider)
 
 
 def claims(request: Request) -> dict[str, Any] | None:
     """What the provider said of whoever has just come back from there; None where nobody did."""
-    if USER_COOKIE_NAME not in request.cookies:
-        return None
     secret = get_cookie_secret()
+    if USER_COOKIE_NAME not in request.cookies or len(secret) < SECRET:
+        return None
 
     def single(name: str) -> bytes | None:
         value = request.cookies.get(name)

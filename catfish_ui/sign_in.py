@@ -143,7 +143,9 @@ def _field(name: str, label: str, kind: str, fills: str, value: str = "") -> str
 
 
 def _form(action: str, fields: list[str], label: str) -> str:
-    return f'<form method="post" action="{action}">{"".join(fields)}<button>{html.escape(label)}</button></form>'
+    look = "loud" if fields else "quiet"
+    button = f'<button class="{look}">{html.escape(label)}</button>'
+    return f'<form method="post" action="{action}">{"".join(fields)}{button}</form>'
 
 
 def _provider_link(provider: str, wanted: str) -> str:

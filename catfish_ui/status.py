@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from catfish_core.events import Completed, Failed, Paused, Preparing, Started, Stopped
 from catfish_core.runs import Status
 from catfish_ui.progress import Progress
-from catfish_ui.text import count, duration, listed
+from catfish_ui.text import count, duration, in_line, listed, roughly, shorten
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def line(status: Status, progress: Progress) -> Line:
     if status in ("completed", "paused", "stopped", "failed", "crashed"):
         return _ended(status, progress)
     if status == "pausing":
-        return Line("Pausing. Everything is written down, so that it can go on from here.", "", _fraction(progress))
+        return Line("Pausing: everything is being written down.", fraction=_fraction(progress))
     if status == "stopping":
         return Line("Stopping. The best weights so far are kept.", fraction=_fraction(progress))
     if _trained(progress) and isinstance(progress.last, Preparing):
@@ -57,6 +58,19 @@ def line(status: Status, progress: Progress) -> Line:
         return Line("Everything is ready: the first photos are going through the network.")
     epoch = min(progress.batch.epoch + 1, progress.started.epochs)
     return Line(f"Training: epoch {epoch} of {progress.started.epochs}.", fraction=_fraction(progress))
+
+
+def waiting(position: int, reason: str, before: Mapping[str, float] | None = None) -> Line:
+    """Where a run is that waits for its turn, counted from 1, and why it does not start yet.
+
+    `before` are the titles of what runs, with the seconds each still needs: the one that ends first is named.
+    """
+    where = in_line(position)
+    hint = reason
+    if before:
+        soonest = min(before, key=lambda title: before[title])
+        hint = f"{reason} “{shorten(soonest)}” needs about {roughly(before[soonest])} more.".strip()
+    return Line(f"{where[0].upper()}{where[1:]}.", hint)
 
 
 def _trained(progress: Progress) -> bool:
@@ -81,12 +95,17 @@ def _getting_ready(progress: Progress) -> Line:
 
 def _ended(status: Status, progress: Progress) -> Line:
     ended = progress.ended
+    if ended is None and status in ("paused", "stopped"):
+        return Line("Taken out of the queue before its turn came.", "“Go on” puts it back.", _fraction(progress))
     if isinstance(ended, Completed):
         early = progress.early_stop
         why = f" It stopped by itself after {count(early.patience, 'epoch')} without progress." if early else ""
         return Line(
             f"Done in {duration(ended.seconds)}.{why}", f"The weights of epoch {ended.best_epoch + 1} are kept.", 1
         )
+    if isinstance(ended, Paused):
+        hint = "“Go on” takes it up with the very next photos."
+        return Line(f"Paused in epoch {max(ended.epoch, int(progress.done)) + 1}.", hint, _fraction(progress))
     if isinstance(ended, Stopped):
         kept = progress.best.best_epoch if ended.kept_epoch is None and progress.best else ended.kept_epoch
         epoch = max(ended.epoch, int(progress.done))  # an attempt that was stopped on its way up counts from 0
@@ -94,12 +113,6 @@ def _ended(status: Status, progress: Progress) -> Line:
         return Line(f"Stopped in epoch {epoch + 1}, as you asked.", hint, _fraction(progress))
     if isinstance(ended, Failed):
         return Line(ended.what, ended.hint, _fraction(progress))
-    if isinstance(ended, Paused):
-        epoch = max(ended.epoch, int(progress.done))
-        return Line(f"Paused in epoch {epoch + 1}.", "“Go on” continues exactly from there.", _fraction(progress))
-    if status in ("paused", "stopped"):  # in the queue: there was no worker that could have said so
-        again = "“Go on” puts it back in line." if progress.started else "“Try again” puts it back in line."
-        return Line("It was taken out of the queue before its turn came.", again, _fraction(progress))
     epochs = len(progress.epochs)
     hint = (
         f"{count(epochs, 'epoch')} {'is' if epochs == 1 else 'are'} safe: “Go on” continues from its last checkpoint."

@@ -51,8 +51,9 @@ def _tick(sweep: Sweep, config: RunConfig, others: Sequence[SweepSummary], same:
 
 def _panel(sweep: Sweep, now: Status, progress: SweepProgress) -> None:
     """A headline, a sentence and a detail in the same places whatever the state."""
-    waits = waiting.line(sweep) if now == "queued" else None
-    line, word, advice = waits or sweep_status.line(now, progress), sweep_status.word(now), progress.advised
+    waits = waiting.of(sweep) if now == "queued" else None
+    line = waits.line if waits else sweep_status.line(now, progress)
+    word, advice = sweep_status.word(now), progress.advised
     told = f"{plain(line.text)} {plain(line.hint)}".strip()
     headline, sentence, detail = f"{word.icon} {word.text.capitalize()}", told, ""
     if advice is not None:
@@ -64,7 +65,7 @@ def _panel(sweep: Sweep, now: Status, progress: SweepProgress) -> None:
             st.markdown(sentence)
             st.caption(detail)
         controls.show(sweep, now, waits=waits is not None)
-    if now in ACTIVE and waits is None:
+    if now in ACTIVE and not (waits and waits.long):
         st.progress(line.fraction)
 
 

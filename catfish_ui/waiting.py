@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from catfish_core.jobs import queue
 from catfish_core.jobs.directory import Job
 from catfish_core.runs import Run
-from catfish_ui import cache, lab_reading
+from catfish_ui import cache, status
 from catfish_ui.status import Line
 
 
-def line(job: Job) -> Line | None:
-    """“Second in line.” and why; None for one that does not wait."""
+@dataclass(frozen=True)
+class Wait:
+    """A place in the queue in words; `long` where something else has to end first."""
+
+    line: Line
+    long: bool
+
+
+def of(job: Job) -> Wait | None:
+    """Where `job` waits; None for one that does not."""
     ws = cache.workspace()
     standing = queue.standing(ws, job)
     if standing is None:
         return None
-    running = [cache.job(ws, entry.kind, entry.id) for entry in queue.overview(ws).running]
-    left = {each.id: seconds for each in running if (seconds := _left(each)) is not None}
-    titles = {each.id: cache.title(each) for each in running}
-    text, hint = lab_reading.waiting(standing, titles, left.get)
-    return Line(text, hint)
+    running = [entry.job(ws) for entry in queue.overview(ws).running]
+    before = {cache.title(each): seconds for each in running if (seconds := _left(each)) is not None}
+    line = status.waiting(standing.position, standing.reason, before)
+    return Wait(line, bool(running) or standing.position > 1)
 
 
 def _left(job: Job) -> float | None:

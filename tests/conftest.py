@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import json
 import math
 import os
 import random
@@ -40,13 +42,30 @@ MakePicture = Callable[..., Image.Image]
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """An empty workspace in a temporary folder; CATFISH_HOME points at it, for child processes too."""
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """An empty workspace in a temporary folder; CATFISH_HOME points at it, for child processes too.
+
+    A dispatcher that was started for it, and all that one started, ends with the test.
+    """
     home = tmp_path / "home"
     monkeypatch.setenv("CATFISH_HOME", str(home))
     for name in ("CATFISH_DATASET_URL", "CATFISH_WEIGHTS_URL"):
         monkeypatch.delenv(name, raising=False)
-    return Workspace.default()
+    yield Workspace.default()
+    if (home / "queue.db").exists():
+        end_all(home)
+
+
+def end_all(home: Path) -> None:
+    """End the dispatcher of the workspace `home`, its shims and their workers, known by their environment or call."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            command = process.cmdline()
+            dispatches = "catfish_core.jobs.dispatcher" in command and os.fspath(home) in command
+            if dispatches or process.environ().get("CATFISH_ATTEMPT", "").startswith(f"{home}{os.sep}"):
+                process.kill()
 
 
 @pytest.fixture(scope="session")
@@ -295,3 +314,43 @@ def sweeping() -> Callable[..., Iterator[Event]]:
 def whole_sweep() -> Callable[[SweepConfig], list[Event]]:
     """whole_sweep(settings): what a sweep says from its start to its end."""
     return whole
+
+
+PASSWORDS = {name: f"{name[::-1]} likes correct horses" for name in ("ada", "bob", "mia", "eve")}
+
+
+@dataclass
+class People:
+    """The people of a lab: ada administers, bob and mia are members, eve is a viewer."""
+
+    workspace: Workspace
+    passwords: dict[str, str] = field(default_factory=lambda: dict(PASSWORDS))
+
+    def lab(self, **settings: Any) -> None:
+        """Write lab.json; shared mode unless said otherwise."""
+        self.workspace.root.mkdir(parents=True, exist_ok=True)
+        (self.workspace.root / "lab.json").write_text(json.dumps({"shared": True, **settings}))
+
+    def token(self, name: str) -> str:
+        """A session of this person; empty for nobody."""
+        from catfish_core.lab import sessions
+
+        return sessions.begin(self.workspace, name, 12) if name else ""
+
+
+@pytest.fixture
+def people(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> People:
+    """A lab in shared mode with four people; hashing costs nothing here."""
+    from argon2 import PasswordHasher
+
+    from catfish_core.lab import accounts
+
+    monkeypatch.delenv("CATFISH_LAB", raising=False)
+    monkeypatch.setattr(accounts, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    accounts._nobody.cache_clear()
+    roles: dict[str, Any] = {"ada": "admin", "bob": "member", "mia": "member", "eve": "viewer"}
+    made = People(workspace)
+    made.lab()
+    for name, role in roles.items():
+        accounts.add(workspace, name, role, made.passwords[name])
+    return made

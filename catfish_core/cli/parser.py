@@ -38,7 +38,16 @@ examples:
   python -m catfish_core train config.json --set optimizer.lr=0.0003 --set schedule.kind=cosine
 
 Options are applied on top of CONFIG.json, --set on top of both. Every run folder has a config.json to start from.
-Ctrl-C stops the run and keeps its best weights."""
+Ctrl-C stops the run and keeps its best weights; `resume` goes on with the next batch."""
+
+
+RESUME = """\
+examples:
+  python -m catfish_core resume latest
+  python -m catfish_core resume latest --more-epochs 10
+
+It goes on with the batch where it was, as if it had never been interrupted. A run that is over trains further with
+--more-epochs: its optimizer goes on, and a schedule takes the new number of epochs for the whole."""
 
 
 LR_FIND = """\
@@ -58,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=f"CatFish {catfish_core.__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_datasets, _train, _lr_find, _evaluate, _predict, _runs, _users, _check):
+    for add in (_datasets, _train, _resume, _lr_find, _evaluate, _predict, _runs, _users, _check):
         add(commands)
     return whole
 
@@ -113,6 +122,12 @@ def _datasets(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _train(commands: Commands[argparse.ArgumentParser]) -> None:
     _configured(_command(commands, "train", "train a network and test it", ("train", "train"), TRAIN))
+
+
+def _resume(commands: Commands[argparse.ArgumentParser]) -> None:
+    resume = _command(commands, "resume", "go on with a run that was interrupted", ("train", "resume"), RESUME)
+    _run_argument(resume)
+    resume.add_argument("--more-epochs", type=int, metavar="N", help="train a run that is over so many epochs more")
 
 
 def _configured(train: argparse.ArgumentParser) -> None:
@@ -192,9 +207,10 @@ def _predict(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _runs(commands: Commands[argparse.ArgumentParser]) -> None:
-    group = _group(commands, "runs", "list, show, stop, annotate and delete runs")
+    group = _group(commands, "runs", "list, show, pause, stop, annotate and delete runs")
     _command(group, "list", "list all runs, newest first", ("runs", "show_all"))
     _run_argument(_command(group, "show", "show how a run stands", ("runs", "show")))
+    _run_argument(_command(group, "pause", "have a run rest until `resume` goes on with it", ("runs", "pause")))
     _run_argument(_command(group, "stop", "stop a run that is training; its best weights stay", ("runs", "stop")))
     _run_argument(_command(group, "delete", "delete a run for good, its model with it", ("runs", "delete")))
     note = _command(group, "note", "read or replace the note of a run", ("runs", "note"))

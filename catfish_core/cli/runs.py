@@ -1,4 +1,4 @@
-"""`runs list | show | stop | delete | note`, and what RUN means everywhere.  [no torch]"""
+"""`runs list | show | pause | stop | delete | note`, and what RUN means everywhere.  [no torch]"""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from catfish_core import runs
 from catfish_core.cli.terminal import percent, say, say_json, table
 from catfish_core.errors import RunError
 from catfish_core.events import Failed, to_json
+from catfish_core.jobs import queue
+from catfish_core.jobs.directory import Wish
 from catfish_core.runs import Run, Summary
 from catfish_core.workspace import Workspace
 
@@ -66,14 +68,23 @@ def show(asked: Namespace) -> int:
 
 def stop(asked: Namespace) -> int:
     """Wish a run to stop."""
+    return _wish(asked, "stop", "its best weights are kept.")
+
+
+def pause(asked: Namespace) -> int:
+    """Wish a run to rest."""
+    return _wish(asked, "pause", "`resume` goes on with it where it was.")
+
+
+def _wish(asked: Namespace, what: Wish, after: str) -> int:
     run = find(asked.run)
     if (status := runs.status(run)) not in runs.ACTIVE:
-        raise RunError(f"The run {run.id} is not training: it is {status}.", "There is nothing to stop.")
-    run.stop()
+        raise RunError(f"The run {run.id} is not training: it is {status}.", f"There is nothing to {what}.")
+    (queue.pause if what == "pause" else queue.stop)(Workspace.default(), run)
     if asked.json:
         say_json({"run": run.id, "status": runs.status(run)})
     else:
-        say(f"{run.id} was asked to stop; its best weights are kept.")
+        say(f"{run.id} was asked to {what}; {after}")
     return 0
 
 

@@ -1,4 +1,5 @@
-"""`train`: a configuration from a file and options, a dataset imported if need be, and a run watched to its end."""
+"""`train` and `resume`: a configuration from a file and options, a dataset imported if need be; a run watched to its
+end."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ from typing import Any
 
 from catfish_core import augment, catalog, config, runs
 from catfish_core.cli.datasets import bring, imported_before
+from catfish_core.cli.runs import find
 from catfish_core.cli.terminal import Bar, Usage, complain, percent, remark, say, say_json
 from catfish_core.config import RunConfig
 from catfish_core.data import library
-from catfish_core.errors import ConfigError, DatasetError
+from catfish_core.errors import ConfigError, DatasetError, RunError
 from catfish_core.events import (
     BatchEnd,
     Completed,
@@ -25,12 +27,16 @@ from catfish_core.events import (
     Event,
     Failed,
     MemorySaved,
+    NotSaved,
+    Paused,
     Preparing,
+    Resumed,
     Started,
     Stopped,
     Unfrozen,
 )
 from catfish_core.events import Tested as TestResult  # pytest takes a class called Test… for tests
+from catfish_core.jobs import directory
 from catfish_core.jobs.directory import Job
 from catfish_core.runs import Run
 from catfish_core.workspace import Workspace
@@ -57,6 +63,19 @@ def train(asked: Namespace) -> int:
     configuration(asked)  # a slip of the fingers shows before anything is imported
     asked.dataset = dataset_id(workspace, asked.dataset) if asked.dataset else None
     run = runs.create(workspace, configuration(asked))
+    return watch(run, as_json=asked.json)
+
+
+def resume(asked: Namespace) -> int:
+    """Go on with a run; 0 as `train`."""
+    run = find(asked.run)
+    if (status := runs.status(run)) in runs.ACTIVE:
+        raise RunError(f"The run {run.id} is {status}.", "There is nothing to go on with.")
+    if asked.more_epochs is not None:
+        runs.extend(run, asked.more_epochs)
+    elif status == "completed":
+        raise RunError(f"The run {run.id} is done.", "Add --more-epochs 5 to train it further.")
+    directory.next_attempt(run)
     return watch(run, as_json=asked.json)
 
 
@@ -115,7 +134,7 @@ def watch(run: Run, *, as_json: bool) -> int:
     if isinstance(ended, Failed):
         complain(f"{ended.what} {ended.hint} The log is {complaints}.")
         return 1
-    if isinstance(ended, Stopped) and ended.kept_epoch is None and not run.model_path.exists():
+    if isinstance(ended, (Stopped, Paused)) and ended.kept_epoch is None and not run.model_path.exists():
         complain("Stopped before there was anything to keep.")
         return 1
     return 0
@@ -188,6 +207,10 @@ class Teller:
             yield f"From epoch {event.epoch + 1} on it trains {event.trained:,} weights: {trained(event.parts)}."
         elif isinstance(event, MemorySaved):
             yield f"Memory ran out: batches are computed in {event.micro_batch:,} photos, to the same steps."
+        elif isinstance(event, Resumed):
+            yield self._resumed(event)
+        elif isinstance(event, NotSaved):
+            yield f"{event.what} {event.hint}"
         elif isinstance(event, EpochEnd):
             yield self._epoch(event)
         elif isinstance(event, EarlyStop):
@@ -200,10 +223,17 @@ class Teller:
         elif isinstance(event, Completed):
             yield f"Done in {event.seconds:.0f} s; the weights of epoch {event.best_epoch + 1} are kept."
             yield "Try it: python -m catfish_core predict latest photo.jpg --cam heatmaps"
-        elif isinstance(event, Stopped) and event.kept_epoch is not None:
-            yield f"Stopped in epoch {event.epoch + 1}; the weights of epoch {event.kept_epoch + 1} are kept."
-        elif isinstance(event, Stopped):
-            yield f"Stopped in epoch {event.epoch + 1}."
+        elif isinstance(event, (Stopped, Paused)):
+            kept = "" if event.kept_epoch is None else f"; the weights of epoch {event.kept_epoch + 1} are kept"
+            yield f"{type(event).__name__} in epoch {event.epoch + 1}{kept}."
+            yield f"Go on: python -m catfish_core resume {self.run.id}"
+
+    def _resumed(self, event: Resumed) -> str:
+        if event.epoch >= self.epochs:
+            return "Its epochs are trained; only the test is left."
+        if event.batch >= self.batches:
+            return f"It goes on after the last batch of epoch {event.epoch + 1}."
+        return f"It goes on with batch {event.batch + 1} of epoch {event.epoch + 1}."
 
     def _epoch(self, event: EpochEnd) -> str:
         width = len(str(self.epochs))

@@ -179,9 +179,12 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self.epoch(0)
 
-    def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of epoch `n`, counted from 0; raises PhotoError for a photo that no longer decodes."""
-        pieces = self.pieces(n)
+    def epoch(self, n: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch `n`, counted from 0, from the batch `first` on: those before it are not even decoded.
+
+        Raises PhotoError for a photo that no longer decodes.
+        """
+        pieces = self.pieces(n)[first:]
         if self.augment is None and (photos := self._plain.all()) is not None:
             for piece in pieces:  # picked by the network's own threads: to hand it over would take as long again
                 yield self._planes_first(photos.index_select(0, self.share(piece))), self.labels[piece]

@@ -15,8 +15,8 @@ class Source(Protocol):
     """Batches of photos (B, 3, S, S) and their classes (B,)."""
 
     def __len__(self) -> int: ...
-    def epoch(self, n: int, /) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of epoch `n`, counted from 0."""
+    def epoch(self, n: int, first: int = 0, /) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch `n`, counted from 0, from the batch `first` on."""
         ...
 
 
@@ -41,9 +41,9 @@ class Mixed:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self.epoch(0)
 
-    def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of epoch `n`, counted from 0."""
-        for number, (images, labels) in enumerate(self.batches.epoch(n)):
+    def epoch(self, n: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch `n`, counted from 0, from the batch `first` on."""
+        for number, (images, labels) in enumerate(self.batches.epoch(n, first), first):
             with torch.random.fork_rng(devices=()):
                 torch.default_generator.manual_seed(mixed(self.seed, n, number))  # torch.manual_seed: GPUs as well
                 images, labels = self.transform(images, labels)

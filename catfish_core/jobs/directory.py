@@ -1,7 +1,15 @@
-"""A directory a worker works in: its state, log and wish to stop; what runs and sweeps share.  [no torch]
+"""A directory a worker works in: its state, log and wishes; what runs and sweeps share.  [no torch]
 
-The directory is the truth. What is being done in it is derived from its events and from the lock its worker holds
-while it lives; nobody but the worker writes events and results.
+The directory is the truth. What is being done in it is derived from its events, from the locks that its worker and
+its shim hold while they live, and from how the shim says an attempt ended; nobody but the worker writes events and
+results. Every start has a folder of its own:
+
+    attempts/N/submitted.json   it waits for its turn: since when, and where in the log its own events begin
+               claim            the shim's: locked while it lives, touched every second
+               started.json     the worker's process
+               stop, pause, kill    wishes
+               log.txt          what it printed
+               exit.json        how it ended
 """
 
 from __future__ import annotations
@@ -10,11 +18,12 @@ import json
 import re
 import secrets
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -28,7 +37,9 @@ from catfish_core.workspace import slug, write_text
 Status = Literal["queued", "running", "pausing", "stopping", "completed", "paused", "stopped", "failed", "crashed"]
 ACTIVE: tuple[Status, ...] = ("queued", "running", "pausing", "stopping")
 Wish = Literal["stop", "pause", "kill"]
-START_GRACE = 30.0  # seconds a worker may take from its launch to its lock
+START_GRACE = 30.0  # seconds a worker that no queue started may take to its lock
+RETRIES = 2  # times in a row that the queue starts an interrupted job again without a new checkpoint in between
+STALE = 10.0  # seconds without a heartbeat after which a shim is given up where its lock cannot be asked
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,60}")
 
 
@@ -78,6 +89,10 @@ class Job:
         return events.read(self.events_path, offset)
 
     def alive(self) -> bool:
+        """Whether a worker holds this directory, or the shim of its newest attempt is at work."""
+        return self.working() or stands(self.attempt) == "running"
+
+    def working(self) -> bool:
         """Whether a worker holds this directory."""
         if not self.lock_path.exists():
             return False
@@ -92,10 +107,14 @@ class Job:
 
     def owner(self) -> str:
         """The name of the person it belongs to; empty where nobody signs in."""
+        return str(told(self.path / "job.json").get("owner", ""))
+
+    def checkpointed(self) -> int:
+        """What changes with every checkpoint: when the newest was written, in nanoseconds; 0 before the first."""
         try:
-            return str(json.loads((self.path / "job.json").read_text(encoding="utf-8"))["owner"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
+            return (self.path / "checkpoints" / "last.pt").stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def stop(self) -> None:
         """Wish it to stop: its worker keeps what there is and ends within two seconds."""
@@ -128,6 +147,16 @@ def create(kind: type[J], folder: Path, config: RunConfig, owner: str = "") -> J
     return job
 
 
+def next_attempt(job: Job) -> Path:
+    """The folder for another start of the worker: the newest one, unless a worker was started there."""
+    attempt = job.attempt
+    if (attempt / "log.txt").exists():
+        attempt = attempt.with_name(str(int(attempt.name) + 1))
+    with storage_faults(attempt):
+        attempt.mkdir(parents=True, exist_ok=True)
+    return attempt
+
+
 def find(kind: type[J], folder: Path, id: str, hint: str) -> J:
     """The one in `folder` called `id`; raises RunError, with `hint`, for anything that is no id or not there."""
     job = kind(folder / id) if _ID.fullmatch(id) else None
@@ -144,18 +173,120 @@ def every(kind: type[J], folder: Path) -> list[J]:
     return [kind(path) for path in sorted(found, reverse=True)]
 
 
-def status(job: Job, recent: list[Event] | None = None) -> Status:
-    """What is being done in `job`, derived from its last events and its lock.
+def attempt_again(job: Job, priority: int = 0, retry: int = 0) -> Path:
+    """A folder for the next attempt of `job`, which waits for its turn. Raises RunError where somebody was quicker.
 
-    No terminal event and no living worker means crashed, unless the worker is still on its way up.
+    `retry` counts the interruptions in a row that it follows, without a checkpoint between them.
+    """
+    attempt = job.attempt
+    if not attempt.is_dir() or any(attempt.iterdir()):
+        attempt = attempt.with_name(str(int(attempt.name) + 1))
+        with storage_faults(attempt):
+            try:
+                attempt.mkdir(parents=True)
+            except FileExistsError:
+                raise RunError(f"This {job.noun} is waiting already.", "Its page shows how far it is.") from None
+    submitted(job, attempt, priority, retry)
+    return attempt
+
+
+def submitted(job: Job, attempt: Path, priority: int = 0, retry: int = 0) -> None:
+    """Write down that `attempt` waits for its turn, and where its own events will begin in the log."""
+    try:
+        size = job.events_path.stat().st_size
+    except OSError:
+        size = 0
+    facts = {
+        "time": time.time(), "priority": priority, "events": size,
+        "retry": retry, "checkpoint": job.checkpointed(),
+    }  # fmt: skip
+    write_text(attempt / "submitted.json", json.dumps(facts) + "\n")
+
+
+def status(job: Job, recent: list[Event] | None = None) -> Status:
+    """What is being done in `job`, derived from its last events, its locks and how its newest attempt ended.
+
+    An attempt that nobody has claimed yet waits, however long. One that neither said how it ended nor lives was
+    interrupted: it waits again where the queue will go on with it by itself, and else it crashed.
     """
     recent = events.tail(job.events_path) if recent is None else recent
     if ended := _ended(job, recent):
         return ended
     if job.alive():
-        return "stopping" if job.wished("stop") else "pausing" if job.wished("pause") else "running"
+        wished = job.wished("stop") or job.wished("kill")
+        return "stopping" if wished else "pausing" if job.wished("pause") else "running"
     if ended := _ended(job, events.tail(job.events_path)):  # it may have ended between the two looks
         return ended
+    attempt = job.attempt
+    stand = stands(attempt)
+    if stand == "starting" and not (attempt / "submitted.json").exists():
+        return _unqueued(job)
+    if job.wished("stop") or job.wished("kill"):
+        return "stopped"
+    if job.wished("pause"):
+        return "paused"
+    if told(attempt / "exit.json").get("reason") == "stop":  # the shim was told by a signal
+        return "stopped"
+    return "queued" if stand == "starting" or retry(job) is not None else "crashed"
+
+
+def stands(attempt: Path) -> Literal["starting", "running", "ended", "lost"]:
+    """How an attempt of the queue stands: unclaimed, alive, ended, or ended without a word."""
+    if (attempt / "exit.json").exists():
+        return "ended"
+    claim = attempt / "claim"
+    if not claim.exists():
+        return "starting" if attempt.is_dir() else "lost"
+    if _held(claim):
+        return "running"
+    if (attempt / "exit.json").exists():  # it may have ended between the two looks
+        return "ended"
+    try:
+        return "lost" if claim.stat().st_size else "starting"
+    except FileNotFoundError:
+        return "lost"
+
+
+def _held(claim: Path) -> bool:
+    """Whether a shim holds the lock on its claim."""
+    try:
+        if sys.platform == "win32":  # the one place that trusts clocks
+            return abs(time.time() - claim.stat().st_mtime) < STALE
+        import fcntl
+
+        with open(claim, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+    except OSError:
+        return False
+
+
+def retry(job: Job) -> int | None:
+    """Where the newest attempt was interrupted: which retry the next one would be, from 1; None where there is none.
+
+    A new checkpoint since it was submitted starts the count anew.
+    """
+    facts = told(job.attempt / "submitted.json")
+    if not facts or stands(job.attempt) not in ("ended", "lost"):
+        return None
+    made = int(facts.get("retry", 0)) if facts.get("checkpoint") == job.checkpointed() else 0
+    return made + 1 if made < RETRIES else None
+
+
+def told(path: Path) -> dict[str, Any]:
+    """The object in a small JSON file; empty where there is none, or none that can be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _unqueued(job: Job) -> Status:
+    """How a job stands that no queue started, as the command line does, and CatFish did before it had one."""
     if (job.attempt / "started.json").exists():
         return "crashed"
     waiting_since = max(_modified(job.attempt / "log.txt"), _modified(job.path / "config.json"))
@@ -171,7 +302,7 @@ def _modified(path: Path) -> float:
 
 
 def _ended(job: Job, recent: list[Event]) -> Status | None:
-    """The status a terminal event stands for, if the last event is one and no later attempt was launched."""
+    """The status a terminal event stands for, if the last event is one and the newest attempt's."""
     names: dict[type[Event], Status] = {
         events.Completed: "completed",
         events.SweepCompleted: "completed",
@@ -188,11 +319,20 @@ def _launched_again(job: Job, last: Event) -> bool:
     attempt = job.attempt
     if attempt.name == "1":
         return False
+    if (begins := told(attempt / "submitted.json").get("events")) is not None:
+        said = _since(job, int(begins))
+        return not (said and isinstance(said[-1], events.TERMINAL))
+    began = told(attempt / "started.json").get("time")
+    return last.time < began if isinstance(began, (int, float)) else True  # else on its way up
+
+
+def _since(job: Job, begins: int) -> list[Event]:
+    """The last events of `job`, none of them from before byte `begins` of its log."""
     try:
-        began = float(json.loads((attempt / "started.json").read_text(encoding="utf-8"))["time"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return True  # on its way up
-    return last.time < began
+        size = job.events_path.stat().st_size
+    except OSError:
+        return []
+    return events.read(job.events_path, max(begins, size - 16_384))[0] if size > begins else []
 
 
 def delete(job: Job) -> None:

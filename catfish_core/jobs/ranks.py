@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from catfish_core.errors import storage_faults
-from catfish_core.events import Completed, Event, EventLog, Failed, Stopped, read
+from catfish_core.events import TERMINAL, Completed, Event, EventLog, Failed, Stopped, read, tail
 from catfish_core.jobs.worker import ending
 from catfish_core.process import python_path
 from catfish_core.runs import Run
@@ -33,6 +33,7 @@ GRACE = 0.5  # seconds torchrun has to see that its processes have gone; they go
 
 def train(run: Run, should_stop: ShouldStop) -> Iterator[Event]:
     """Train `run` on as many processes as it wants, telling what `session.train` tells, or Failed at last."""
+    yield from _left_over(run)
     count = distributed.processes(run.config())
     if count == 1:
         yield from session.train(run, should_stop)
@@ -63,12 +64,25 @@ def _told(folder: Path, torchrun: subprocess.Popen[bytes], count: int, should_st
         time.sleep(POLL)
 
 
+def _left_over(run: Run) -> Iterator[Event]:
+    """What the first process said when the worker of an earlier attempt was killed before it passed it on.
+
+    The process wrote down its state after it said so: without this, those steps would be missing in the log.
+    """
+    for folder in (run.path / "attempts").glob("*/ranks"):
+        passed_on = {event.time for event in tail(run.events_path, 2**22)}
+        said = [event for event in read(_log(folder, 0))[0] if not isinstance(event, TERMINAL)]
+        known = max((n for n, event in enumerate(said) if event.time in passed_on), default=-1)
+        yield from said[known + 1 :]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _first_failure(folder: Path, count: int) -> Failed:
     """What the process that failed first said; where none did, one died."""
     said = [event for rank in range(count) for event in read(_log(folder, rank))[0] if isinstance(event, Failed)]
     died = Failed(
         what=f"One of the {count} processes of this run died.",
-        hint="Perhaps memory ran out: take smaller batches or fewer processes. “Go on” begins with the last epoch.",
+        hint="Perhaps memory ran out: take smaller batches or fewer processes. “Go on” begins where it was saved.",
     )
     return min(said, key=lambda event: event.time, default=died)
 

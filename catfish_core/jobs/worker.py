@@ -1,7 +1,7 @@
 """`python -m catfish_core.jobs.worker DIRECTORY`: do one run or one sweep from what lies in its directory alone.
 
 The worker holds the directory's lock while it lives, is its only writer, and ends its log with exactly one
-of Completed, SweepCompleted, Stopped or Failed. torch is imported once the log says that work has begun.
+of Completed, SweepCompleted, Paused, Stopped or Failed. torch is imported once the log says that work has begun.
 """
 
 from __future__ import annotations
@@ -19,9 +19,24 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from catfish_core import runs
 from catfish_core.errors import CatfishError, RunError, out_of_memory
-from catfish_core.events import Completed, Event, EventLog, Failed, Preparing, Stopped, SweepCompleted
+from catfish_core.events import (
+    BatchEnd,
+    Completed,
+    EpochEnd,
+    Event,
+    EventLog,
+    Failed,
+    MemorySaved,
+    Paused,
+    Preparing,
+    Stopped,
+    SweepCompleted,
+    Unfrozen,
+)
 from catfish_core.jobs.directory import Job
+from catfish_core.jobs.shim import ATTEMPT, die_with
 from catfish_core.jobs.wish import StopWish
 from catfish_core.runs import Run
 from catfish_core.sweeps import Sweep
@@ -35,7 +50,7 @@ def work(job: Job, on_event: Callable[[Event], None] = lambda event: None, *, al
 
     `on_event` sees every event after it was written. SIGTERM and SIGINT are taken for the wish to stop. `alone`
     says that this process lives for the job only: it may then end itself when a batch takes too long to let go.
-    Raises RunError when another worker holds it.
+    Raises RunError when another worker holds it, StorageError when the disk takes no more of its log.
     """
     try:
         lock = FileLock(job.lock_path, timeout=LOCK_WAIT, poll_interval=0.01).acquire()
@@ -70,18 +85,21 @@ class _Work:
     def __init__(self, job: Job, log: EventLog, on_event: Callable[[Event], None]) -> None:
         self.job, self.log, self.on_event = job, log, on_event
         self.began = time.time()
-        self.kept_epoch: int | None = None
+        self.kept_epoch = runs.kept_epoch(job) if isinstance(job, Run) else None
         self.epoch = 0
+        self.unsaved = False  # whether steps were made since the state was last written down, as far as is told
         self.writing = threading.RLock()
 
     def do(self, alone: bool) -> Event:
-        write_text(self.job.attempt / "started.json", json.dumps({"pid": os.getpid(), "time": self.began}) + "\n")
-        with StopWish(self.job, self.leave if alone else None) as stop, _signals(stop):
+        if ATTEMPT not in os.environ:  # else the shim has written it
+            write_text(self.job.attempt / "started.json", json.dumps({"pid": os.getpid(), "time": self.began}) + "\n")
+        self.stop = StopWish(self.job, self.leave if alone else None, lambda: self.unsaved)
+        with self.stop, _signals(self.stop):
             self.say(Preparing(what="Starting up"))
-            return self.say(self.outcome(stop))
+            return self.say(self.outcome())
 
-    def outcome(self, stop: StopWish) -> Event:
-        return ending(lambda: _steps(self.job, stop), self.say) or self.stopped()
+    def outcome(self) -> Event:
+        return ending(lambda: _steps(self.job, self.stop), self.say) or self.stopped()
 
     def say(self, event: Event) -> Event:
         with self.writing:
@@ -89,17 +107,23 @@ class _Work:
             self.epoch = getattr(event, "epoch", self.epoch)
             if getattr(event, "improved", False):
                 self.kept_epoch = self.epoch
+            self.unsaved = isinstance(event, (BatchEnd, EpochEnd, MemorySaved, Unfrozen))
             self.on_event(event)
         return event
 
-    def stopped(self) -> Stopped:
-        return Stopped(epoch=self.epoch, kept_epoch=self.kept_epoch, seconds=time.time() - self.began)
+    def stopped(self) -> Stopped | Paused:
+        """The end that was wished for; a sweep cannot rest, because it begins anew."""
+        rests = self.stop.kind == "pause" and isinstance(self.job, Run)
+        kind = Paused if rests else Stopped
+        return kind(epoch=self.epoch, kept_epoch=self.kept_epoch, seconds=time.time() - self.began)
 
     def leave(self) -> None:
         """The loop did not answer the wish: end here. What was kept is on disk, written atomically."""
         with self.writing:
-            self.log.append(self.stopped())
-            os._exit(0)
+            try:
+                self.log.append(self.stopped())
+            finally:
+                os._exit(0)
 
 
 def ending(steps: Callable[[], Iterator[Event]], say: Callable[[Event], object]) -> Event | None:
@@ -147,6 +171,8 @@ def _unexpected(error: Exception) -> Failed:
 
 def main(arguments: list[str]) -> int:
     """Do the run or sweep in the directory given; 0 when it completed or was stopped, 1 when it failed."""
+    if ATTEMPT in os.environ:
+        die_with(os.getppid())
     ended = work(job_at(Path(arguments[0])), alone=True)
     return 1 if isinstance(ended, Failed) else 0
 

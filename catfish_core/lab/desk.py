@@ -15,8 +15,8 @@ from catfish_core import estimate, runs, sweeps
 from catfish_core.catalog import BUILTIN_DATASETS
 from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.data import library
-from catfish_core.errors import DatasetError, RunError, SignedOut, StorageError
-from catfish_core.jobs import directory, launcher, queue
+from catfish_core.errors import AccessError, DatasetError, RunError, SignedOut, StorageError
+from catfish_core.jobs import directory, queue
 from catfish_core.jobs.directory import Job
 from catfish_core.lab import access, accounts, audit, messages, services, sessions, usage
 from catfish_core.lab.access import Action, Role, User
@@ -65,8 +65,9 @@ class Desk:
         deed = Deed(self._allowed(does, object, action, owner), does, object)
         try:
             yield deed
-        except BaseException:
-            audit.write(self.workspace, deed.user.name, does, deed.object, "failed")
+        except BaseException as error:
+            outcome: audit.Outcome = "refused" if isinstance(error, AccessError) else "failed"
+            audit.write(self.workspace, deed.user.name, does, deed.object, outcome)
             raise
         audit.write(self.workspace, deed.user.name, does, deed.object, "done")
 
@@ -88,37 +89,35 @@ class Desk:
     # Trainings and sweeps
 
     def start(self, config: RunConfig) -> Run:
-        """A new run with `config`, on its way."""
+        """A new run with `config`, that waits for its turn."""
         with self.deed("start run", config.title, "start") as deed:
             self._room()
-            run = runs.create(self.workspace, config, deed.user.name)
+            run = queue.submit(self.workspace, config, deed.user.name)
             deed.object = run.id
-            launcher.launch(run)
             return run
 
     def sweep(self, config: RunConfig, settings: SweepConfig) -> Sweep:
-        """A new sweep over the rates for `config`, on its way."""
+        """A new sweep over the rates for `config`, that waits for its turn."""
         with self.deed("start sweep", config.title, "start") as deed:
             self._room()
-            sweep = sweeps.create(self.workspace, config, settings, deed.user.name)
+            sweep = queue.submit_sweep(self.workspace, config, settings, deed.user.name)
             deed.object = sweep.id
-            launcher.launch(sweep)
             return sweep
 
     def again(self, job: Job) -> None:
         """Go on with a job that is paused, stopped or broken."""
         with self._changing("go on with", job):
-            launcher.launch(job)
+            queue.again(self.workspace, job)
 
     def pause(self, job: Job) -> None:
         """Let a job rest, so that it can go on where it was."""
         with self._changing("pause", job):
-            job.pause()
+            queue.pause(self.workspace, job)
 
     def stop(self, job: Job) -> None:
         """End a job; its best weights stay."""
         with self._changing("stop", job):
-            job.stop()
+            queue.stop(self.workspace, job)
 
     def delete(self, job: Job) -> None:
         """Remove a job for good; raises RunError while its worker lives."""
@@ -137,7 +136,8 @@ class Desk:
 
     @contextmanager
     def _changing(self, does: str, job: Job, action: Action = "change") -> Iterator[Deed]:
-        if job.path.parent not in (self.workspace.runs, self.workspace.sweeps):
+        find = sweeps.find if isinstance(job, Sweep) else runs.find
+        if find(self.workspace, job.id) != job:  # its id is checked there
             raise RunError(
                 f"There is no {job.noun} called “{job.id[:80]}” here.", "The Runs page lists those there are."
             )
@@ -149,7 +149,7 @@ class Desk:
         with self._changing("train longer", run):
             self._room()
             runs.extend(run, epochs)
-            launcher.launch(run)
+            queue.again(self.workspace, run)
 
     def prioritise(self, job: Job, priority: int) -> None:
         """Move a waiting job: before all others (above 0) only an administrator may put one."""

@@ -18,6 +18,7 @@ from catfish_core.errors import ConfigError
 from catfish_core.workspace import Workspace
 
 LAB = "CATFISH_LAB"  # the environment variable that turns shared mode on, whatever the file says
+MEND = "It lies in the CatFish folder: mend it. Until then nobody is let in."
 _YES = ("1", "true", "yes", "on")
 
 
@@ -55,7 +56,11 @@ class Settings(_Part):
     hosts: tuple[str, ...] = Field((), description="Names under which the app is reached besides localhost.")
     https: bool = Field(False, description="It is reached by https only: cookies never travel without.")
     quota_gb: float | None = Field(None, gt=0, description="Disk a person may fill, in GB of 10^9 bytes; None: any.")
-    slots: dict[str, int] | None = Field(None, description="Jobs at once on each device; None: by the machine.")
+    slots: dict[str, int] | None = Field(
+        None,
+        description="How many jobs a device works on at once, as in {'cpu': 2, 'cuda:0': 1}. One that is not named "
+        "has one place where it is a graphics card, and one for every four cores where it is the processor.",
+    )
     running_per_user: int | None = Field(None, ge=1, description="Jobs of one person at once; None: any number.")
     waiting_per_user: int | None = Field(None, ge=1, description="Jobs of one person in the queue; None: any number.")
     oidc: Oidc = Field(Oidc(), description="What people are who sign in with an outside provider.")
@@ -74,7 +79,7 @@ def read(workspace: Workspace) -> Settings:
     except FileNotFoundError:
         settings = Settings()
     except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from error
+        raise ConfigError(f"{file.name} cannot be read: {error.strerror}.", MEND) from error
     else:
         settings = _parsed(str(file), about.st_mtime_ns, about.st_size)
     if os.environ.get(LAB, "").strip().lower() in _YES:
@@ -84,15 +89,14 @@ def read(workspace: Workspace) -> Settings:
 
 @functools.lru_cache(maxsize=8)
 def _parsed(file: str, changed: int, size: int) -> Settings:
+    name = Path(file).name  # whoever is not let in need not know where it lies
     try:
         data: Any = json.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{file} cannot be read as JSON: {error}.", "Mend it; until then nobody is let in."
-        ) from error
+        raise ConfigError(f"{name} cannot be read as JSON: {error}.", MEND) from error
     if not isinstance(data, dict):
-        raise ConfigError(f"{file} holds no settings.", 'An object is expected, as in {"shared": true}.')
+        raise ConfigError(f"{name} holds no settings.", 'An object is expected, as in {"shared": true}.')
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{file}: {explain(error)}", "Mend it; until then nobody is let in.") from error
+        raise ConfigError(f"{name}: {explain(error)}", MEND) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from catfish_core import catalog
 from catfish_core.catalog import Arch, Statistics
@@ -72,8 +74,18 @@ def save(
     )
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        write(tensors, temporary, {"format": "pt"})
     write_text(folder / DESCRIPTION, description.model_dump_json(indent=2) + "\n")
+
+
+def write(tensors: dict[str, Tensor], path: Path, about: dict[str, str]) -> None:
+    """Write `tensors` to `path`; raises OSError where the system refuses, which safetensors tells in words only."""
+    try:
+        save_file(tensors, path, metadata=about)
+    except SafetensorError as error:
+        if (code := re.search(r"\(os error (\d+)\)", str(error))) is not None:
+            raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+        raise
 
 
 def load(folder: Path, device: str | torch.device = "cpu") -> Saved:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event as Record
+from tensorboard.compat.proto.event_pb2 import SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from catfish_core.events import BatchEnd, EpochEnd, Event, Tested
+from catfish_core.events import BatchEnd, EpochEnd, Event, Resumed, Tested
 
 
 class TensorBoard:
@@ -30,6 +31,9 @@ class TensorBoard:
             self._writer.flush()
         elif isinstance(event, Tested):
             self._add(0, event, {"test/loss": event.loss, "test/accuracy": event.accuracy})
+        elif isinstance(event, Resumed):  # whatever lies at this step or later will be written again
+            start = SessionLog(status=SessionLog.START)
+            self._writer.add_event(Record(wall_time=event.time, step=event.step, session_log=start))
 
     def _add(self, step: int, event: Event, values: dict[str, float]) -> None:
         scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]

@@ -100,10 +100,14 @@ class Team:
             dist.all_reduce(numbers)
         return numbers
 
-    def epoch_begins(self, seed: int, epoch: int) -> None:
-        """Let each process draw its own dropout; the first goes on as it would alone."""
+    def step_begins(self, seed: int, step: int) -> None:
+        """Let each process draw its own dropout; the first goes on as it would alone.
+
+        The others begin anew with every step, so that a checkpoint, which the first one writes, need not hold
+        where they are.
+        """
         if not self.leads:
-            torch.manual_seed(mixed(seed, epoch, self.rank))
+            torch.manual_seed(mixed(seed, step, self.rank))
 
     def validation_begins(self, model: nn.Module) -> None:
         """Give all the first one's running statistics: those that will be saved."""

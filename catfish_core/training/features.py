@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from catfish_core import catalog, parts
@@ -30,6 +29,7 @@ from catfish_core.config import RunConfig
 from catfish_core.data.loader import Batches
 from catfish_core.errors import out_of_memory
 from catfish_core.events import Preparing
+from catfish_core.models import saved
 from catfish_core.models.build import train_mode
 from catfish_core.training.compute import Compute
 from catfish_core.training.distributed import ALONE
@@ -61,10 +61,10 @@ class FeatureBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self.epoch(0)
 
-    def epoch(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of epoch `n`, counted from 0: features (B, …), labels (B,)."""
+    def epoch(self, n: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch `n`, counted from 0, from the batch `first` on: features (B, …), labels (B,)."""
         view = self.views[n % len(self.views)]
-        for piece in self.batches.pieces(n):
+        for piece in self.batches.pieces(n)[first:]:
             yield view.index_select(0, self.batches.share(piece)), self.batches.labels[piece]
 
 
@@ -279,7 +279,7 @@ def read(path: Path, samples: int) -> Tensor | None:
 def write(path: Path, features: Tensor) -> None:
     """Keep `features` in `path`, whole or not at all; raises StorageError when the disk refuses."""
     with atomic(path) as temporary:
-        save_file({"features": features}, temporary, metadata={"crc32": str(zlib.crc32(_bytes(features)))})
+        saved.write({"features": features}, temporary, {"crc32": str(zlib.crc32(_bytes(features)))})
 
 
 def tidy(folder: Path, budget: int | None = None) -> None:

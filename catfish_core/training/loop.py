@@ -26,6 +26,7 @@ from catfish_core.training.optim import Loss, Schedule, loss_function
 from catfish_core.training.thaw import thaw
 
 ShouldStop = Callable[[], bool]
+Due = Callable[[], bool]
 LATE = {"cuda": 1}  # steps behind at which a loss is read, so that the device's queue never runs empty
 
 
@@ -37,60 +38,23 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
-    def epoch(self, n: int, /) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of epoch `n`, counted from 0."""
+    def epoch(self, n: int, first: int = 0, /) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch `n`, counted from 0, from the batch `first` on."""
         ...
 
 
 @dataclass
-class TrainState:
-    """Everything that changes while a network learns; what a checkpoint keeps.
-
-    The weights worth keeping are those of the highest validation accuracy, the lower loss deciding between
-    equals; early stopping and the plateau schedule watch the validation loss.
-
-    `learner` is what the batches go through: the model, or its head where they are features of a frozen
-    backbone, compiled or not. `micro_batch` is the most photos computed at once, None for whole batches. `team`
-    are the processes that share each batch; images are this one's part of it, labels the whole batch's.
-    With an `average` it is the averaged weights that are validated and worth keeping: see `kept`.
-    """
-
-    model: nn.Module
-    optimizer: Optimizer
-    schedule: Schedule
-    device: torch.device
-    compute: Compute = Compute()
-    learner: nn.Module = None  # type: ignore[assignment]  # the model, unless another is given
-    scaler: GradScaler = field(default_factory=lambda: GradScaler(enabled=False))
-    micro_batch: int | None = None
-    team: Team = ALONE
-    average: Average | None = None
-    epoch: int = 0
-    step: int = 0
-    best_epoch: int = 0
-    best_val_accuracy: float = -1.0
-    best_val_loss: float = math.inf
-    lowest_val_loss: float = math.inf
-    epochs_without_progress: int = 0
-    finished: bool = False
-
-    def __post_init__(self) -> None:
-        if self.learner is None:
-            self.learner = self.model
-
-    def kept(self) -> AbstractContextManager[object]:
-        """A context in which `model` holds what is validated and saved: the average where there is one."""
-        return nullcontext() if self.average is None else self.average.applied()
-
-
-@dataclass
 class Means:
-    """Means over photos, not over batches: the last batch is smaller and must weigh less."""
+    """Means over photos, not over batches: the last batch is smaller and must weigh less.
+
+    `before` are the seconds that earlier attempts spent on what is summed up here, `began` is when this one did.
+    """
 
     loss_sum: float = 0.0
     correct: int = 0
     samples: int = 0
-    started: float = field(default_factory=time.perf_counter)
+    before: float = 0.0
+    began: float = field(default_factory=time.perf_counter)
 
     def add(self, loss: float, correct: float, samples: int) -> None:
         """Take in one batch: its mean loss, how many of its photos were right, and how many there are."""
@@ -109,40 +73,108 @@ class Means:
         return self.correct / self.samples if self.samples else math.nan
 
     @property
+    def seconds(self) -> float:
+        """What was spent on it so far, without the time between two attempts."""
+        return self.before + time.perf_counter() - self.began
+
+    @property
     def rate(self) -> float:
         """Photos a second since the start."""
-        return self.samples / max(time.perf_counter() - self.started, 1e-9)
+        return self.samples / max(self.seconds, 1e-9)
+
+
+@dataclass
+class TrainState:
+    """Everything that changes while a network learns; what a checkpoint keeps.
+
+    `batch` is the next one of `epoch`, `sums` are those of the batches before it; `step` counts over the whole run.
+
+    The weights worth keeping are those of the highest validation accuracy, the lower loss deciding between
+    equals; early stopping and the plateau schedule watch the validation loss.
+
+    `learner` is what the batches go through: the model, or its head where they are features of a frozen
+    backbone, compiled or not. `micro_batch` is the most photos computed at once, None for whole batches. `team`
+    are the processes that share each batch; images are this one's part of it, labels the whole batch's.
+    With an `average` it is the averaged weights that are validated and worth keeping: see `kept`.
+    `threads` are those that torch computes with: sums of floats in parts depend on the number of parts.
+    `extended` is how often the run was told to train further.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: Schedule
+    device: torch.device
+    compute: Compute = Compute()
+    learner: nn.Module = None  # type: ignore[assignment]  # the model, unless another is given
+    scaler: GradScaler = field(default_factory=lambda: GradScaler(enabled=False))
+    micro_batch: int | None = None
+    team: Team = ALONE
+    average: Average | None = None
+    threads: int = field(default_factory=torch.get_num_threads)
+    extended: int = 0
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    sums: Means = field(default_factory=Means)
+    best_epoch: int = 0
+    best_val_accuracy: float = -1.0
+    best_val_loss: float = math.inf
+    lowest_val_loss: float = math.inf
+    epochs_without_progress: int = 0
+    finished: bool = False
+
+    def __post_init__(self) -> None:
+        if self.learner is None:
+            self.learner = self.model
+
+    def kept(self) -> AbstractContextManager[object]:
+        """A context in which `model` holds what is validated and saved: the average where there is one."""
+        return nullcontext() if self.average is None else self.average.applied()
 
 
 def fit(
-    state: TrainState, train: Source, val: Source, config: RunConfig, should_stop: ShouldStop = lambda: False
+    state: TrainState,
+    train: Source,
+    val: Source,
+    config: RunConfig,
+    should_stop: ShouldStop = lambda: False,
+    due: Due = lambda: False,
 ) -> Iterator[Event]:
-    """Train `state.model` from `state.epoch` on, telling BatchEnd, EpochEnd and, if need be, the events between them.
+    """Train `state.model` from where it is, telling BatchEnd, EpochEnd and, if need be, the events between them.
 
     At each EpochEnd the model holds exactly that epoch's weights, so a caller that sees `improved` can save
     what it holds in `state.kept()`. `should_stop` is asked before every batch; when it says yes the generator
     ends with `state.finished` False. Raises TrainingError when the loss is no longer a number, or when there is
     not memory enough for the smallest part of a batch.
+
+    `state` is whole, so that it can be written down and gone on from, at every EpochEnd, at the end, and at each
+    BatchEnd for which `whole(state, event)`. Where steps are told late that is seldom so: `due`, asked after each
+    step, has all of them told.
     """
     loss_fn = loss_function(config.training)
     learning = in_training(state)
+    if state.finished:  # by an attempt that did not come to tell its end
+        yield from _out_of_patience(state, config)
+        return
     for epoch in range(state.epoch, config.training.epochs):
+        if should_stop():  # before anything thaws: a state between two epochs is that of the one before
+            return
         if (thawed := thaw(state, epoch)) is not None:
             state.learner = state.team.learner(state.learner)
             learning = in_training(state)
             yield thawed
-        means = Means()
+        means = state.sums
+        means.began = time.perf_counter()
         for part in learning:
             part.training = True
-        state.team.epoch_begins(config.training.seed, epoch)
-        yield from _train_epoch(state, train, epoch, loss_fn, means, should_stop)
+        yield from _train_epoch(state, train, loss_fn, should_stop, due)
         trained_at = means.rate
         measured = _validated(state, val, loss_fn, should_stop)
         if measured is None:
             return
         _remember(state, epoch, measured)
-        state.schedule.epoch_done(measured.loss)
-        state.epoch = epoch + 1
+        state.schedule.epoch_done(measured.loss, state.step)
+        state.epoch, state.batch, state.sums = epoch + 1, 0, Means()
         patience = config.training.patience
         out_of_patience = patience is not None and state.epochs_without_progress >= patience
         state.finished = out_of_patience or state.epoch == config.training.epochs
@@ -153,16 +185,27 @@ def fit(
             val_loss=measured.loss,
             val_accuracy=measured.accuracy,
             lr=float(state.optimizer.param_groups[-1]["lr"]),
-            seconds=time.perf_counter() - means.started,
+            seconds=means.seconds,
             images_per_second=trained_at,
             improved=state.best_epoch == epoch,
             best_epoch=state.best_epoch,
             best_val_accuracy=state.best_val_accuracy,
         )
-        if out_of_patience:
-            assert patience is not None
-            yield EarlyStop(epoch=epoch, patience=patience)
+        if state.finished:
+            yield from _out_of_patience(state, config)
             return
+
+
+def whole(state: TrainState, event: BatchEnd) -> bool:
+    """Whether `state` is what it was after the step of `event`, with nothing on its way."""
+    return event.step + 1 == state.step and math.isfinite(event.loss)
+
+
+def _out_of_patience(state: TrainState, config: RunConfig) -> Iterator[EarlyStop]:
+    """The event of a training that ended because the loss did not fall any more."""
+    patience = config.training.patience
+    if patience is not None and state.epochs_without_progress >= patience:
+        yield EarlyStop(epoch=state.epoch - 1, patience=patience)
 
 
 def in_training(state: TrainState) -> list[nn.Module]:
@@ -173,24 +216,27 @@ def in_training(state: TrainState) -> list[nn.Module]:
 
 
 def _train_epoch(
-    state: TrainState, train: Source, epoch: int, loss_fn: Loss, means: Means, should_stop: ShouldStop
+    state: TrainState, train: Source, loss_fn: Loss, should_stop: ShouldStop, due: Due
 ) -> Iterator[Event]:
+    """The steps of `state.epoch` from `state.batch` on."""
     if state.average is not None:
         state.average.follow(state.model)
+    epoch, first, seed = state.epoch, state.batch, state.schedule.config.training.seed
     behind: deque[_Step] = deque()
-    for batch, (images, labels) in enumerate(train.epoch(epoch)):
-        if should_stop():
+    for batch, (images, labels) in enumerate(train.epoch(epoch, first), first):
+        if batch > first and should_stop():
             break
+        state.team.step_begins(seed, state.step)
         lr = state.schedule.apply(state.step)
         facts = yield from step(state, images, labels, loss_fn, epoch)
         if state.average is not None:
             state.average.update()
         behind.append(_Step(epoch, batch, state.step, lr, len(labels), reading(facts)))
-        state.step += 1
-        if len(behind) > LATE.get(state.device.type, 0):
-            yield from _told(behind.popleft(), means)
+        state.step, state.batch = state.step + 1, batch + 1
+        while len(behind) > (0 if due() else LATE.get(state.device.type, 0)):
+            yield from _told(behind.popleft(), state.sums)
     while behind:
-        yield from _told(behind.popleft(), means)
+        yield from _told(behind.popleft(), state.sums)
 
 
 @dataclass(frozen=True)

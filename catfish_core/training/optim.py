@@ -72,7 +72,6 @@ class Schedule:
         self.config = config
         self.steps_per_epoch = steps_per_epoch
         self.plateau = Plateau(config.schedule.gamma, config.schedule.patience)
-        self._warming = False
 
     def drive(self, optimizer: Optimizer) -> None:
         """Set the rates of `optimizer` from here on, in proportion to those it has now."""
@@ -85,12 +84,12 @@ class Schedule:
         factor = multiplier(schedule, step, self.steps_per_epoch, self.config.training.epochs) * self.plateau.factor
         for group, base in zip(self.optimizer.param_groups, self.base, strict=True):
             group["lr"] = base * factor
-        self._warming = step + 1 < warmup_steps(schedule, self.steps_per_epoch)
         return self.base[-1] * factor
 
-    def epoch_done(self, val_loss: float) -> None:
-        """Let a plateau schedule see the validation loss, once the warm-up is over."""
-        if self.config.schedule.kind == "plateau" and not self._warming:
+    def epoch_done(self, val_loss: float, steps: int) -> None:
+        """Let a plateau schedule see the validation loss after so many steps of the run, once the warm-up is over."""
+        schedule = self.config.schedule
+        if schedule.kind == "plateau" and steps >= warmup_steps(schedule, self.steps_per_epoch):
             self.plateau.see(val_loss)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 import catfish_core
-from catfish_core import augment, catalog, parts
+from catfish_core import augment, catalog, events, parts
 from catfish_core.analysis.evaluate import Report, evaluate
 from catfish_core.catalog import Statistics
 from catfish_core.config import RunConfig
@@ -30,16 +31,16 @@ from catfish_core.data.loader import Batches, Indices, Photos, Pictures
 from catfish_core.data.mixing import Mixed
 from catfish_core.data.pixels import Pixels
 from catfish_core.errors import DatasetError, RunError, StorageError
-from catfish_core.events import Completed, EpochEnd, Event, Preparing, Started, Tested, drain
+from catfish_core.events import BatchEnd, Completed, EpochEnd, Event, Preparing, Resumed, Started, Tested, drain
 from catfish_core.models import build, saved, weights
 from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
 from catfish_core.training import checkpoint, features, optim
 from catfish_core.training.average import Average
-from catfish_core.training.compute import decide, keep_memory, threads
+from catfish_core.training.compute import Compute, decide, keep_memory, threads
 from catfish_core.training.distributed import ALONE, Team
 from catfish_core.training.features import Sources
-from catfish_core.training.loop import ShouldStop, TrainState, fit
+from catfish_core.training.loop import ShouldStop, TrainState, fit, whole
 from catfish_core.workspace import Workspace, write_text
 
 T = TypeVar("T")
@@ -123,9 +124,9 @@ def train(run: Run, should_stop: ShouldStop, team: Team = ALONE) -> Iterator[Eve
     """Train `run`, keep its best weights as it goes, and tell all that happens.
 
     Of several processes, `team`, all tell the same up to the last epoch; the first one alone writes files and
-    measures on the test photos. The last event is Completed, or there is none when it was asked to stop. A
-    checkpoint left by an earlier attempt is taken up again. Raises CatfishError for everything that a person can
-    mend.
+    measures on the test photos. The last event is Completed, or there is none when it was asked to stop. What an
+    earlier attempt left is taken up again at the batch where it was. Raises CatfishError for everything that a
+    person can mend.
     """
     began = time.time()
     keep_memory()
@@ -146,29 +147,70 @@ def _trained(
     run: Run, session: Session, workspace: Workspace, should_stop: ShouldStop
 ) -> Generator[Event, None, TrainState | None]:
     """Everything from the first weights to the test report; the state is the value, None when stopped before."""
+    with session.team.leader_first():  # who may have to put a torn checkpoint aside
+        state = yield from _state(run, session, workspace)
+    with threads(state.threads):  # of the first attempt: more or fewer would change the last digits
+        return (yield from _computed(run, session, state, workspace, should_stop))
+
+
+def _computed(
+    run: Run, session: Session, state: TrainState, workspace: Workspace, should_stop: ShouldStop
+) -> Generator[Event, None, TrainState | None]:
+    """Everything after `state` is where the last attempt left it."""
     if session.team.leads:
-        _write_environment(run, session)
-    state = first_state(session, workspace)
-    if (run.checkpoints / "last.pt").exists():
-        checkpoint.load(run.checkpoints / "last.pt", state)
+        _write_environment(run, session, state)
     with session.team.leader_first():
         sources = yield from sources_for(state, session, workspace, should_stop)
     if sources is None:
         return None
     state.learner = session.team.learner(state.learner)
+    again = events.began(run.events_path)
     yield _started(session, state, sources.note)
     if not session.team.leads:
         with threads(sources.threads):
             yield from fit(state, sources.train, sources.val, session.config, session.team.agreed(should_stop))
         return None
-    board = TensorBoard(run.path / "tensorboard")
-    try:
+    with closing(TensorBoard(run.path / "tensorboard")) as board:
+        if again:
+            resumed = Resumed(epoch=state.epoch, batch=state.batch, step=state.step)
+            board(resumed)
+            yield resumed
         for event in _fit(run, session, state, sources, should_stop):
             board(event)
             yield event
-    finally:
-        board.close()
     return state
+
+
+def _state(run: Run, session: Session, workspace: Workspace) -> Generator[Preparing, None, TrainState]:
+    """The state that the last attempt left, the one before where that is torn, or that of the beginning."""
+    if session.team.leads:
+        checkpoint.tidy(run.path, "model")
+        checkpoint.tidy(run.checkpoints, "*")
+    left = checkpoint.newest(run.checkpoints)
+    for path, older in zip_longest(left, left[1:]):
+        try:
+            found = checkpoint.read(path)
+            state = dataclasses.replace(first_state(session, workspace, found["compute"]), extended=run.extended)
+            checkpoint.restore(found, state)
+        except RunError as error:
+            checkpoint.set_aside(path)
+            after = "The training goes on with the one before it" if older else "The training begins anew"
+            yield Preparing(what=f"{error.what} {after}")
+            continue
+        for remark in _otherwise(found, state):
+            yield Preparing(what=remark)
+        return state
+    return dataclasses.replace(first_state(session, workspace), extended=run.extended)
+
+
+def _otherwise(found: checkpoint.Content, state: TrainState) -> Iterator[str]:
+    """A sentence where this machine cannot compute as the one did on which the run began."""
+    before, now = found.get("made_by"), checkpoint.made_by(state.device)
+    if found["compute"] not in (None, state.compute):
+        yield f"It was computed in {found['compute'].words} so far, and from here on in {state.compute.words}"
+    if before not in (None, now):
+        where = [f"torch {made['torch']} on {made['device']}" for made in (before, now)]
+        yield f"It was computed with {where[0]} so far, and from here on with {where[1]}: the last digits may differ"
 
 
 def sources_for(
@@ -198,15 +240,18 @@ def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
 
 
 def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should_stop: ShouldStop) -> Iterator[Event]:
-    """The training itself; every epoch's state and the best weights are on disk before the event is told."""
+    """The training itself. The best weights are on disk before their epoch is told, the state after it is: an event
+    that was lost would be a gap in the curve, one that is told again is not."""
     agreed = session.team.agreed(should_stop)
+    keeper = checkpoint.Keeper(run.checkpoints, run.events_path, state)
     with threads(sources.threads):
-        for event in fit(state, sources.train, sources.val, session.config, agreed):
-            if isinstance(event, EpochEnd):
-                if event.improved:
-                    _keep(run, session, state)
-                checkpoint.save(run.checkpoints / "last.pt", state)
+        for event in fit(state, sources.train, sources.val, session.config, agreed, keeper.due):
+            if isinstance(event, EpochEnd) and event.improved:
+                _keep(run, session, state)
             yield event
+            if isinstance(event, EpochEnd) or (isinstance(event, BatchEnd) and whole(state, event) and keeper.due()):
+                yield from keeper.save()
+        yield from keeper.save()
     if not run.model_path.exists():  # stopped before the first validation: what there is, is kept
         _keep(run, session, state)
     if state.finished and not should_stop():
@@ -219,6 +264,7 @@ def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should
             yield Tested(
                 loss=report.loss, accuracy=report.accuracy, low=report.low, high=report.high, samples=report.samples
             )
+            keeper.done()
 
 
 def _prepared(config: RunConfig, workspace: Workspace, team: Team = ALONE) -> Generator[Preparing, None, Session]:
@@ -266,8 +312,11 @@ def _dataset(config: RunConfig, workspace: Workspace) -> Dataset:
     return dataset
 
 
-def first_state(session: Session, workspace: Workspace) -> TrainState:
-    """The network at its start: the seed decides its first weights and every later draw of dropout."""
+def first_state(session: Session, workspace: Workspace, before: Compute | None = None) -> TrainState:
+    """The network at its start: the seed decides its first weights and every later draw of dropout.
+
+    It is computed as `before` says, where a run was begun so and the device can.
+    """
     config = session.config
     torch.manual_seed(config.training.seed)
     classes = len(session.dataset.info.classes)
@@ -275,6 +324,8 @@ def first_state(session: Session, workspace: Workspace) -> TrainState:
     arch = catalog.arch(config.model.arch)
     build.freeze(model, arch, parts.ever(config.parts, arch, config.training.epochs))  # the formats must suit it all
     compute = decide(config.compute, session.device, model)
+    if before is not None and (before.precision != "fp16" or session.device.type == "cuda"):
+        compute = before
     model = session.team.model(compute.placed(model, session.device), session.device)
     optimizer = optim.optimizer(model, config.optimizer, optim.groups(model, config))
     steps = len(session.batches("train"))
@@ -313,7 +364,7 @@ def _started(session: Session, state: TrainState, note: str) -> Started:
         epochs=session.config.training.epochs,
         parameters=parameters,
         trained=trained,
-        parts=optim.rates(session.config, max(0, state.epoch - 1)),
+        parts=optim.rates(session.config, state.epoch if state.batch else max(0, state.epoch - 1)),
         device=str(session.device),
         dataset_version=session.dataset.info.version,
         compute=state.compute.words + (f", {state.team.size} processes" if state.team.size > 1 else ""),
@@ -327,7 +378,7 @@ def _keep(run: Run, session: Session, state: TrainState) -> None:
         saved.save(run.path, state.model, session.config, classes, session.mean, session.std)
 
 
-def _write_environment(run: Run, session: Session) -> None:
+def _write_environment(run: Run, session: Session, state: TrainState) -> None:
     """What computed this run, for whoever wants to compute it again."""
     about = {
         "catfish": catfish_core.__version__,
@@ -335,7 +386,8 @@ def _write_environment(run: Run, session: Session) -> None:
         "torch": torch.__version__,
         "platform": platform.platform(),
         "device": str(session.device),
-        "threads": torch.get_num_threads(),
+        "threads": state.threads,
+        "compute": state.compute.words,
         "seed": session.config.training.seed,
         "commit": _commit(),
     }

@@ -17,9 +17,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from catfish_core import runs
+from catfish_core.errors import CatfishError
+from catfish_core.jobs import queue
 from catfish_core.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +101,9 @@ class App:
     def clean_up(self) -> None:
         """End the app, its workers and its inference service, each by its pid."""
         self.kill()
+        with contextlib.suppress(CatfishError, psutil.Error):
+            if pid := queue.health(self.workspace).pid:  # before its workers, which it would start again
+                psutil.Process(pid).kill()
         started = "*/attempts/*/started.json"
         workers = [*self.workspace.runs.glob(started), *self.workspace.sweeps.glob(started)]
         for file in [*workers, *self.workspace.serving.glob("*.json")]:
@@ -107,8 +113,6 @@ class App:
 def end(file: Path) -> None:
     """End the process whose pid `file` holds, if it is still ours; it may be going this very moment."""
     import json
-
-    import psutil
 
     with contextlib.suppress(psutil.Error, OSError, ValueError):
         process = psutil.Process(json.loads(file.read_text())["pid"])

@@ -76,6 +76,8 @@ def test_stop_is_answered_at_once_and_said(app, page):
     page.goto(app.url)
     page.locator(".st-key-home_train button").click()
     run = runs.find(app.workspace, run_id(page))
+    while not run.events()[0]:  # before that a stop only takes it out of the queue
+        time.sleep(0.02)
     page.locator(".st-key-run_stop button").first.click(timeout=30_000)
     asked = time.time()
     while runs.status(run) in runs.ACTIVE:

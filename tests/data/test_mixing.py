@@ -18,8 +18,8 @@ class Photos:
     def __len__(self):
         return self.batches
 
-    def epoch(self, n):
-        for _ in range(self.batches):
+    def epoch(self, n, first=0):
+        for _ in range(first, self.batches):
             pixels = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, self.size, self.size).contiguous()
             yield pixels, torch.tensor([0, 2])
 

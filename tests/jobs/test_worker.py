@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import threading
@@ -10,14 +11,29 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from safetensors import SafetensorError
 
-from catfish_core import runs
-from catfish_core.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
+from catfish_core import config as configs
+from catfish_core import events, runs, sweeps
+from catfish_core.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, SweepConfig, TrainingConfig
 from catfish_core.data import library, pixels
-from catfish_core.errors import RunError
-from catfish_core.events import BatchEnd, Completed, EpochEnd, Failed, Preparing, Started, Stopped, Tested, drain
-from catfish_core.jobs import launcher, worker
+from catfish_core.errors import RunError, StorageError
+from catfish_core.events import (
+    BatchEnd,
+    Completed,
+    EpochEnd,
+    EventLog,
+    Failed,
+    Paused,
+    Preparing,
+    Started,
+    Stopped,
+    Tested,
+    drain,
+)
+from catfish_core.jobs import queue, worker
 from catfish_core.jobs.wish import StopWish
+from catfish_core.workspace import write_text
 
 
 def configured(dataset="tiny", epochs=2, **training):
@@ -49,7 +65,7 @@ def launched(workspace):
     begun = []
 
     def start(config):
-        run = launcher.submit(workspace, config)
+        run = queue.submit(workspace, config)
         begun.append(run)
         return run
 
@@ -165,25 +181,46 @@ def test_out_of_memory_is_explained(workspace, monkeypatch):
     assert isinstance(ended, Failed) and "memory" in ended.what and "batch size" in ended.hint
 
 
-def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(workspace, tiny_dataset, monkeypatch):
-    from catfish_core.training import checkpoint
+def test_a_disk_too_full_for_the_weights_ends_the_run_and_keeps_what_was_saved(workspace, tiny_dataset, monkeypatch):
+    from catfish_core.models import saved
 
     run = runs.create(workspace, configured(epochs=3))
-    real, calls = checkpoint.torch.save, []
+    real = saved.save_file
 
-    def full(content, path):
-        calls.append(path)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-        real(content, path)
+    def full(tensors, path, **about):
+        if (run.checkpoints / "last.pt").exists():
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        real(tensors, path, **about)
 
-    monkeypatch.setattr(checkpoint.torch, "save", full)
+    monkeypatch.setattr(saved, "save_file", full)
+    config = configured(epochs=3)
+    config = config.model_copy(update={"optimizer": OptimizerConfig(name="sgd", lr=0.3)})  # each epoch is better
+    write_text(run.path / "config.json", configs.dump(config))
     ended = worker.work(run)
     assert isinstance(ended, Failed) and "disk is full" in ended.what
     assert run.model_path.exists() and (run.checkpoints / "last.pt").exists()
     monkeypatch.undo()
     assert isinstance(worker.work(run), Completed)  # and it goes on from there
-    assert [e.epoch for e in said(run) if isinstance(e, EpochEnd)] == [0, 1, 2]
+    assert [e.epoch for e in events.effective(said(run)) if isinstance(e, EpochEnd)] == [0, 1, 2]
+
+
+def test_a_disk_too_full_for_the_log_ends_the_attempt_and_the_run_goes_on_later(workspace, tiny_dataset, monkeypatch):
+    whole, run = (runs.create(workspace, configured(epochs=3)) for _ in range(2))
+    worker.work(whole)
+    real = events.to_json
+
+    def full(event):
+        if isinstance(event, (BatchEnd, Failed)) and getattr(event, "step", 4) >= 4:
+            raise OSError(28, "No space left on device")
+        return real(event)
+
+    monkeypatch.setattr(events, "to_json", full)
+    with pytest.raises(StorageError, match="disk is full"):
+        worker.work(run)
+    assert runs.status(run) == "crashed"  # nothing could be written: no end
+    monkeypatch.undo()
+    assert isinstance(worker.work(run), Completed)
+    same(run, whole)
 
 
 def test_a_second_worker_on_one_run_is_refused(workspace, tiny_dataset, monkeypatch):
@@ -192,7 +229,7 @@ def test_a_second_worker_on_one_run_is_refused(workspace, tiny_dataset, monkeypa
     with FileLock(run.lock_path), pytest.raises(RunError, match="already"):
         worker.work(run)
     with FileLock(run.lock_path), pytest.raises(RunError, match="already"):
-        launcher.launch(run)
+        queue.again(workspace, run)
 
 
 def test_stop_within_two_seconds_keeps_the_best_weights(launched, tiny_dataset):
@@ -221,6 +258,96 @@ def test_sigterm_is_a_wish_to_stop(launched, tiny_dataset):
     wait_for(lambda: runs.status(run) == "stopped", 5)
 
 
+def test_pause_within_an_epoch_and_going_on_ends_as_if_it_had_never_been(launched, workspace, tiny_dataset):
+    config = configured(epochs=150, ema_decay=0.9)
+    run = launched(config)
+    wait_for(lambda: sum(isinstance(e, BatchEnd) for e in said(run)) >= 5)
+    asked = time.time()
+    run.pause()
+    wait_for(lambda: runs.status(run) in ("paused", "completed"))
+    last = said(run)[-1]
+    assert isinstance(last, Paused) and last.time - asked < 2
+    wait_for(lambda: not run.alive(), 5)
+    queue.again(workspace, run)
+    wait_for(lambda: runs.status(run) == "completed")
+    whole = runs.create(workspace, config)
+    worker.work(whole)
+    same(run, whole)
+
+
+def same(run, whole):
+    """Two runs that are over: the same curves, weights and answers to the last bit."""
+    measured = ("time", "seconds", "images_per_second")
+    facts = [
+        [
+            {k: v for k, v in vars(event).items() if k not in measured}
+            for event in events.effective(said(each))
+            if not isinstance(event, Preparing)
+        ]
+        for each in (run, whole)
+    ]
+    assert facts[0] == facts[1]
+    assert run.model_path.read_bytes() == whole.model_path.read_bytes()
+    assert run.report_path.read_bytes() == whole.report_path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("files", "kind"), [((), "stop"), (("pause",), "pause"), (("stop",), "stop"), (("pause", "stop"), "stop")]
+)
+def test_a_signal_after_a_wish_to_rest_is_that_wish(workspace, files, kind):
+    """Whoever ends a worker that was asked to rest sends it a signal too."""
+    run = runs.create(workspace, configured())
+    stop = StopWish(run)
+    for name in files:
+        run.wish(name)
+    stop.wish(signal.SIGTERM, None)
+    assert stop() and stop.kind == kind
+
+
+@pytest.mark.parametrize("wish", ["pause", "stop"])
+def test_a_sweep_that_is_to_rest_is_stopped(workspace, tiny_dataset, wish):
+    sweep = sweeps.create(workspace, configured(), SweepConfig(steps=20))
+    sweep.wish(wish)
+    assert isinstance(worker.work(sweep), Stopped)
+
+
+def test_where_steps_would_be_lost_the_loop_has_longer_to_answer(workspace, monkeypatch):
+    run = runs.create(workspace, configured())
+    monkeypatch.setattr("catfish_core.jobs.wish.PATIENCE", 0.01)
+    gone, stake = threading.Event(), [True]
+    with StopWish(run, gone.set, lambda: stake[0]) as stop:
+        run.pause()
+        wait_for(stop)
+        assert not gone.wait(0.3)
+        stake[0] = False
+        assert gone.wait(5)
+
+
+def test_steps_are_at_stake_from_the_first_one_on_and_not_while_something_is_prepared(workspace, tiny_dataset):
+    run = runs.create(workspace, configured(epochs=1))
+    with EventLog(run.events_path) as log:
+        work = worker._Work(run, log, lambda event: at_stake.append((type(event), work.unsaved)))
+        at_stake = []
+        work.do(alone=False)
+    assert [stake for kind, stake in at_stake if kind in (BatchEnd, EpochEnd)] == [True] * 4
+    assert not any(stake for kind, stake in at_stake if kind in (Preparing, Started, Tested, Completed))
+
+
+def test_a_stop_before_the_first_epoch_of_a_later_attempt_knows_what_is_kept(workspace, tiny_dataset):
+    run = runs.create(workspace, configured(epochs=5))
+    seen = []
+
+    def stop_in_the_second_epoch(event):
+        seen.append(event)
+        if isinstance(event, BatchEnd) and event.epoch == 1:
+            run.stop()
+
+    monkey = worker.work(run, stop_in_the_second_epoch)
+    assert isinstance(monkey, Stopped) and monkey.kept_epoch == 0
+    again = worker.work(run)  # the wish is still there
+    assert isinstance(again, Stopped) and again.kept_epoch == 0
+
+
 def test_a_batch_that_never_ends_does_not_hold_up_a_stop(workspace, monkeypatch):
     """The listener ends the process itself when the loop does not answer; here the end is caught instead."""
     run = runs.create(workspace, configured())
@@ -231,25 +358,25 @@ def test_a_batch_that_never_ends_does_not_hold_up_a_stop(workspace, monkeypatch)
         assert gone.wait(5) and stop()
 
 
-def test_a_killed_worker_is_noticed_and_the_run_goes_on_from_its_last_epoch(launched, workspace, tiny_dataset):
-    whole = runs.create(workspace, configured(epochs=6))
-    worker.work(whole)
-    run = launched(configured(epochs=6))
-    wait_for(lambda: any(isinstance(e, EpochEnd) for e in said(run)) and runs.status(run) != "queued")
-    if run.alive():
-        os.kill(pid_of(run), signal.SIGKILL)
+def test_a_worker_killed_at_any_moment_is_noticed_and_the_run_ends_as_if_it_had_never_been(
+    launched, workspace, tiny_dataset
+):
+    config = configured(epochs=60, ema_decay=0.9)
+    run = launched(config)
+    steps = random.randrange(1, 150)
+    print(f"killed after {steps} steps")
+    wait_for(lambda: sum(isinstance(e, BatchEnd) for e in said(run)) >= steps)
+    os.kill(pid_of(run), signal.SIGKILL)
     wait_for(lambda: not run.alive())
     if runs.status(run) == "crashed":
-        launcher.launch(run)
+        queue.again(workspace, run)
     wait_for(lambda: runs.status(run) == "completed")
-
-    def last_losses(r):
-        return {e.epoch: (e.train_loss, e.val_loss) for e in said(r) if isinstance(e, EpochEnd)}
-
-    assert last_losses(run) == last_losses(whole)
+    whole = runs.create(workspace, config)
+    worker.work(whole)
+    same(run, whole)
 
 
-def test_a_checkpoint_with_code_in_it_fails_the_run_and_runs_nothing(workspace, tiny_dataset, tmp_path):
+def test_a_checkpoint_with_code_in_it_is_put_aside_and_runs_nothing(workspace, tiny_dataset, tmp_path):
     import torch
 
     class Bomb:
@@ -260,7 +387,8 @@ def test_a_checkpoint_with_code_in_it_fails_the_run_and_runs_nothing(workspace, 
     run.checkpoints.mkdir()
     torch.save({"model": Bomb()}, run.checkpoints / "last.pt")
     ended = worker.work(run)
-    assert isinstance(ended, Failed) and "nothing in it was executed" in ended.what
+    assert isinstance(ended, Completed)
+    assert any("nothing in it was executed" in e.what for e in said(run) if isinstance(e, Preparing))
     assert not (tmp_path / "executed").exists()
 
 
@@ -270,9 +398,9 @@ def test_a_run_survives_the_end_of_the_process_that_started_it(workspace, tiny_d
     import sys
 
     program = (
-        "import sys, time; from catfish_core import config; from catfish_core.jobs import launcher;"
+        "import sys, time; from catfish_core import config; from catfish_core.jobs import queue;"
         "from catfish_core.workspace import Workspace; from pathlib import Path;"
-        "run = launcher.submit(Workspace.default(), config.load(Path(sys.argv[1])));"
+        "run = queue.submit(Workspace.default(), config.load(Path(sys.argv[1])));"
         "print(run.id, flush=True); time.sleep(600)"
     )
     path = workspace.root / "wanted.json"

@@ -50,11 +50,20 @@ def open_page(workspace: Workspace) -> Callable[..., AppTest]:
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Pages may start nothing here; what they would have started is listed."""
     from catfish_core.data import library
-    from catfish_core.jobs import launcher
+    from catfish_core.jobs import queue
     from catfish_core.serving import client
 
     started: list[Any] = []
-    monkeypatch.setattr(launcher, "launch", started.append)
+    submit, submit_sweep, again = queue.submit, queue.submit_sweep, queue.again
+
+    def noted(job: Any) -> Any:
+        started.append(job)
+        return job
+
+    monkeypatch.setattr(queue, "submit", lambda *given: noted(submit(*given)))
+    monkeypatch.setattr(queue, "submit_sweep", lambda *given: noted(submit_sweep(*given)))
+    monkeypatch.setattr(queue, "again", lambda ws, job: again(ws, noted(job)))
+    monkeypatch.setattr(queue, "ensure_dispatcher", lambda ws: None)
     monkeypatch.setattr(client, "warm_up", lambda ws: None)
     monkeypatch.setattr(library, "start_prepare", lambda ws, id: started.append(id))
     yield started

@@ -70,7 +70,7 @@ def test_a_run_that_is_starting_says_so(open_page, make):
     run = make.run([Preparing(what="Starting up")])
     (run.attempt / "started.json").unlink()
     app = open_page("run", run=run.id)
-    assert "Waking up" in shown(app)
+    assert "next in line" in shown(app)
     assert not app.button(key="run_stop").disabled
 
 

@@ -28,11 +28,11 @@ class Tensors:
     def __len__(self):
         return math.ceil(len(self.labels) / self.batch_size)
 
-    def epoch(self, number):
+    def epoch(self, number, first=0):
         order = torch.arange(len(self.labels))
         if self.shuffle:
             order = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(number))
-        for chosen in order.split(self.batch_size):
+        for chosen in order.split(self.batch_size)[first:]:
             yield self.images[chosen], self.labels[chosen]
 
     def __iter__(self):

@@ -119,6 +119,6 @@ def test_a_plateau_schedule_waits_for_the_end_of_the_warm_up():
         for step in (2 * epoch, 2 * epoch + 1):
             rate = schedule.apply(step)
         last.append(rate)
-        schedule.epoch_done(1.0)  # it never gets better
+        schedule.epoch_done(1.0, 2 * epoch + 2)  # it never gets better
     # Epoch 0 still warms up and is not seen; epoch 1 sets the mark, 2 and 3 are no better.
     assert last == [0.5, 1.0, 1.0, 0.5, 0.25]

@@ -25,7 +25,7 @@ from catfish_core.events import (
     SweepPoint,
     SweepStarted,
 )
-from catfish_core.jobs import launcher, worker
+from catfish_core.jobs import queue, worker
 from catfish_core.parts import PartsConfig
 from catfish_core.training import lr_finder, search
 
@@ -191,7 +191,7 @@ def test_the_training_data_and_models_of_others_are_left_alone(workspace, tiny_d
     made = {path for path in workspace.root.rglob("*") if "cache" not in path.parts} - before
     assert {path.relative_to(workspace.root).parts[0] for path in made} == {"sweeps"}
     names = {path.name for path in sweep.path.iterdir()}
-    assert names == {"config.json", "sweep.json", "events.jsonl", "attempts", "worker.lock"}
+    assert names == {"job.json", "config.json", "sweep.json", "events.jsonl", "attempts", "worker.lock"}
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def launched(workspace):
     begun = []
 
     def start(config, **settings):
-        sweep = launcher.submit_sweep(workspace, config, SweepConfig(**settings))
+        sweep = queue.submit_sweep(workspace, config, SweepConfig(**settings))
         begun.append(sweep)
         return sweep
 
@@ -210,12 +210,12 @@ def launched(workspace):
             os.kill(json.loads((sweep.attempt / "started.json").read_text())["pid"], signal.SIGKILL)
 
 
-def test_points_stream_and_a_stop_is_heard_within_two_seconds(launched, tiny_dataset):
+def test_points_stream_and_a_stop_is_heard_within_two_seconds(launched, workspace, tiny_dataset):
     sweep = launched(configured(), steps=10_000, divergence=None)
     wait_for(lambda: len(of(sweep.events()[0], SweepPoint)) >= 20)
     assert sweeps.status(sweep) == "running"
     with pytest.raises(RunError, match="searching already"):
-        launcher.launch(sweep)
+        queue.again(workspace, sweep)
     asked = time.time()
     sweep.stop()
     wait_for(lambda: sweeps.status(sweep) == "stopped")
@@ -226,9 +226,9 @@ def test_points_stream_and_a_stop_is_heard_within_two_seconds(launched, tiny_dat
 
 def test_a_search_survives_the_end_of_the_process_that_started_it(workspace, tiny_dataset):
     program = (
-        "import sys, time; from catfish_core import config; from catfish_core.jobs import launcher;"
+        "import sys, time; from catfish_core import config; from catfish_core.jobs import queue;"
         "from catfish_core.workspace import Workspace; from pathlib import Path;"
-        "sweep = launcher.submit_sweep(Workspace.default(), config.load(Path(sys.argv[1])),"
+        "sweep = queue.submit_sweep(Workspace.default(), config.load(Path(sys.argv[1])),"
         " config.SweepConfig(steps=20, probes=0)); print(sweep.id, flush=True); time.sleep(600)"
     )
     from catfish_core import config as configs

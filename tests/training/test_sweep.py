@@ -37,10 +37,10 @@ class Tensors:
     def __len__(self):
         return math.ceil(len(self.labels) / self.batch_size)
 
-    def epoch(self, number):
+    def epoch(self, number, first=0):
         self.epochs.append(number)
         order = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(number))
-        for chosen in order.split(self.batch_size):
+        for chosen in order.split(self.batch_size)[first:]:
             noise = torch.rand(1) + random.random() + np.random.rand() if self.draws else torch.zeros(1)
             yield self.images[chosen] + 0.01 * noise.float(), self.labels[chosen]
 
@@ -246,7 +246,7 @@ def test_a_sweep_step_is_a_training_step():
             group["lr"] = lr * ratios[group["name"]]
         return lr
 
-    state.schedule.apply, state.epoch = apply, 0
+    state.schedule.apply, state.epoch, state.finished = apply, 0, False
     config = RunConfig(training=TrainingConfig(epochs=3))
     told = fit(state, Tensors(), Tensors(draws=False), config)
     trained = [event.loss for event in told if isinstance(event, loop.BatchEnd)]

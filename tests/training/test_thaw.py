@@ -42,8 +42,8 @@ class Photos:
     def __iter__(self):
         return iter(self.batches)
 
-    def epoch(self, n):
-        return iter(self.batches)
+    def epoch(self, n, first=0):
+        return iter(self.batches[first:])
 
 
 def start(config):

@@ -1,6 +1,6 @@
 from typing import get_args
 
-from catfish_core.events import Completed, EarlyStop, Failed, Preparing, Started, Stopped, Unfrozen
+from catfish_core.events import Completed, EarlyStop, Failed, Paused, Preparing, Started, Stopped, Unfrozen
 from catfish_core.runs import Status
 from catfish_ui import status
 from catfish_ui.progress import Progress
@@ -101,3 +101,13 @@ def test_what_is_trained_is_said_and_follows_a_thaw():
     said = status.training(told(started, thawed))
     assert said == "500 of 1,000 parameters learn: fc at 0.001 and mid at 0.000333."
     assert status.training(told(started, Unfrozen(epoch=2, parts={"fc": 1.0}, trained=1000))) == ""
+
+
+def test_a_run_that_waits_or_rests_says_so():
+    assert status.waiting(1, "").text == "Next in line." and status.waiting(3, "").text == "Third in line."
+    assert status.waiting(12, "").text == "Number 12 in line."
+    line = status.waiting(2, "One job is at work on the processor.", {"Long one": 4000.0, "My first model": 123.0})
+    assert line.hint == "One job is at work on the processor. “My first model” needs about 2 min more."
+    line = status.line("paused", told(Paused(epoch=1, kept_epoch=0, seconds=2.0)))
+    assert line.text == "Paused in epoch 2." and "Go on" in line.hint
+    assert "Pausing" in status.line("pausing", told()).text

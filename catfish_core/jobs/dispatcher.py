@@ -1,0 +1,372 @@
+"""`python -m catfish_core.jobs.dispatcher WORKSPACE`: starts what waits, watches what runs.  [no torch]
+
+One a workspace: whoever holds the lease is in charge. Every start is one transaction that looks at the lease and
+takes the slot; a dispatcher that has lost its lease starts nothing more. What runs does not depend on it: a successor
+finds it by its directory. It ends itself when there was nothing to do for ten minutes, and the next page or
+submission starts one.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from catfish_core.errors import CatfishError, RunError
+from catfish_core.events import tail
+from catfish_core.jobs import census, devices, directory, queue, shim, store, turns
+from catfish_core.jobs.census import Entry
+from catfish_core.jobs.launcher import Launcher, LocalLauncher, Spec
+from catfish_core.jobs.store import Lease, Store
+from catfish_core.jobs.turns import Room
+from catfish_core.workspace import Workspace
+
+POLL = 0.1  # seconds between two rounds
+BEAT = 1.0  # seconds between two signs of life
+CENSUS = 15.0  # seconds between two looks at the directories for what the queue does not know
+IDLE = 600.0  # seconds with nothing to do after which it ends
+BACKOFF = 10.0  # seconds until what could not be started is tried again
+UNCLAIMED = 10.0  # seconds a shim may take to its claim before another is sent
+FRESH = 30.0  # seconds in which a job that was just started has not yet taken the memory it will take
+OVERDUE = (
+    12.0  # seconds after a wish or a last event until a shim that did not do its work is ended with all it started
+)
+
+
+@dataclass
+class Watched:
+    """What this process remembers of an attempt that runs, by its own clock."""
+
+    since: float  # when it was started, or found
+    looked_at: float = float("-inf")  # when it was last asked whether it should have ended
+    overdue: float | None = None  # when it was first seen that it should have
+
+
+class Dispatcher:
+    """Looks at the queue round by round; `clock` is one that nobody sets, in seconds."""
+
+    def __init__(
+        self, workspace: Workspace, launcher: Launcher, clock: Callable[[], float] = time.monotonic, pid: int = 0
+    ) -> None:
+        self.workspace, self.launcher, self.clock = workspace, launcher, clock
+        self.pid = pid or os.getpid()
+        self.lease: Lease | None = None
+        self.watched: dict[tuple[str, int], Watched] = {}
+        self.refused: dict[tuple[str, int], float] = {}
+        self.beat_at = self.census_at = float("-inf")
+        self.busy_at = clock()
+        self._store: Store | None = None
+        self._read: tuple[object, list[Entry]] = (None, [])
+        self._complaint = ""
+
+    @property
+    def store(self) -> Store:
+        """The queue, opened again where it was replaced or damaged."""
+        if self._store is not None and self._store.replaced():
+            self.close()
+        if self._store is None:
+            try:
+                self._store = store.opened(self.workspace)
+            except store.Damaged:
+                store.heal(self.workspace)
+                self._store = store.opened(self.workspace)
+        return self._store
+
+    def entries(self) -> list[Entry]:
+        """All that waits or runs; read anew when something has changed."""
+        db = self.store
+        version = (id(db), *db.version())
+        if version != self._read[0]:
+            self._read = (version, db.entries())
+        return self._read[1]
+
+    def close(self) -> None:
+        """Let go of the queue's file."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def complain(self, what: str) -> None:
+        """Into the log, once for as long as it stays the same."""
+        if what != self._complaint:
+            print(time.strftime("%Y-%m-%d %H:%M:%S"), what, file=sys.stderr)
+        self._complaint = what
+
+    # -- the lease
+
+    def take_charge(self) -> bool:
+        """Take the lease where nobody lives who has it."""
+        db = self.store
+        last = db.lease()
+        if last is not None and last.pid and queue.holds(self.workspace.root, last):
+            return False
+        now = time.time()
+        mine = Lease(
+            generation=(last.generation if last else 0) + 1,
+            beat=0, host=platform.node(), pid=self.pid, born=shim.born(self.pid) or "", since=now, heartbeat=now,
+        )  # fmt: skip
+        with db.writing():
+            if db.lease() != last:
+                return False
+            db.hold(mine)
+        self.lease, self.beat_at = mine, self.clock()
+        return True
+
+    def in_charge(self) -> bool:
+        """Whether the lease is still this dispatcher's; asked inside the transaction of whatever depends on it."""
+        held = self.store.lease()
+        return self.lease is not None and held is not None and (held.generation, held.pid) == (
+            self.lease.generation, self.lease.pid
+        )  # fmt: skip
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction of whoever is in charge; raises Deposed where that is another."""
+        with self.store.writing():
+            if not self.in_charge():
+                raise Deposed
+            yield
+
+    def _beat(self) -> bool:
+        """Give a sign of life; False where somebody else is in charge by now."""
+        assert self.lease is not None
+        if self.clock() - self.beat_at < BEAT and not self.store.replaced():
+            return True
+        with self.store.writing():
+            held = self.store.lease()
+            if held is not None and not self.in_charge():
+                return False
+            self.lease = replace(self.lease, beat=self.lease.beat + 1, heartbeat=time.time())
+            self.store.hold(self.lease)  # into a new file too, where the old one was set aside
+        self.beat_at = self.clock()
+        return True
+
+    def resign(self) -> bool:
+        """Give the lease back unless there is something to do after all."""
+        with self.store.writing():
+            if self.store.entries() or not self.in_charge():
+                return False
+            assert self.lease is not None
+            self.store.hold(replace(self.lease, pid=0))
+        return True
+
+    # -- a round
+
+    def step(self) -> bool:
+        """One round; False when this dispatcher has nothing more to do here."""
+        if not self._beat():
+            return False
+        if self.clock() - self.census_at >= CENSUS:
+            self._take_census()
+        entries = self.entries()
+        if entries:
+            self.busy_at = self.clock()
+        elif self.clock() - self.busy_at >= IDLE:
+            return not self.resign()
+        self._watch([entry for entry in entries if entry.slot])
+        self._start()
+        return True
+
+    def _take_census(self) -> None:
+        """Enter what waits or runs according to its directory and is not known here; forget what was deleted."""
+        self.census_at = self.clock()
+        entries = self.entries()
+        known = {(entry.id, entry.attempt) for entry in entries}
+        for entry, _ in census.found(self.workspace):
+            if (entry.id, entry.attempt) not in known:
+                with self._writing():
+                    self.store.enter(entry)
+        for entry in entries:
+            if not entry.slot and not entry.job(self.workspace).path.exists():
+                with self._writing():
+                    self.store.leave(entry.id, entry.attempt)
+
+    # -- what runs
+
+    def _watch(self, running: list[Entry]) -> None:
+        keys = {self._attempt(entry): entry for entry in running}
+        for key, state in self.launcher.poll([os.fspath(attempt) for attempt in keys]).items():
+            entry = keys[Path(key)]
+            watched = self.watched.get((entry.id, entry.attempt))
+            if watched is None:  # another dispatcher gave it its slot, and may have died before it sent a shim
+                watched = self.watched[entry.id, entry.attempt] = Watched(self.clock() - UNCLAIMED)
+            if state == "running":
+                self._insist(entry, watched)
+            elif state == "starting":
+                self._send_again(entry, watched)
+            else:
+                self._settle(entry, state == "ended")
+
+    def _attempt(self, entry: Entry) -> Path:
+        return entry.job(self.workspace).path / "attempts" / str(entry.attempt)
+
+    def _insist(self, entry: Entry, watched: Watched) -> None:
+        """End what should have ended by itself: its shim would have seen to that, if it were well."""
+        now = self.clock()
+        if now - watched.looked_at < BEAT:
+            return
+        watched.looked_at = now
+        job = entry.job(self.workspace)
+        if directory.status(job, tail(job.events_path, 4096)) == "running":
+            watched.overdue = None
+        elif watched.overdue is None:
+            watched.overdue = now
+        elif now - watched.overdue >= OVERDUE:
+            self.launcher.kill(os.fspath(self._attempt(entry)))
+
+    def _send_again(self, entry: Entry, watched: Watched) -> None:
+        """A slot was given, but nobody claimed the attempt: who gave it died before, or the shim did."""
+        if self.clock() - watched.since < UNCLAIMED:
+            return
+        watched.since = self.clock()
+        with suppress(OSError):  # an empty claim: a shim that died between two lines
+            (self._attempt(entry) / "claim").unlink()
+        self._launch(entry)
+
+    def _settle(self, entry: Entry, said: bool) -> None:
+        """An attempt has ended: see off what is left of it, free its place, and go on with it where that is due."""
+        job, attempt = entry.job(self.workspace), self._attempt(entry)
+        if not said:
+            self.launcher.kill(os.fspath(attempt))
+            if not (attempt / "claim").exists() and attempt.is_dir():
+                return self._refuse(entry, self._last_words(attempt))
+            if job.working():
+                return  # killed, and gone in a moment
+        self.watched.pop((entry.id, entry.attempt), None)
+        again = None
+        if job.attempt == attempt and directory.status(job) == "queued":
+            again = directory.retry(job)
+        if again is not None:
+            with suppress(RunError):  # somebody pressed the button at this very moment
+                directory.attempt_again(job, entry.priority, again)
+        with self._writing():
+            self.store.leave(entry.id, entry.attempt)
+            if again is not None:
+                self.store.enter(census.entry(job))
+
+    def _last_words(self, attempt: Path) -> str:
+        said = self.launcher.logs(os.fspath(attempt), 0, 4096)[0].decode(errors="replace").strip().splitlines()
+        return f"It could not be started: {said[-1][:200]}" if said else "It could not be started."
+
+    # -- what waits
+
+    def _start(self) -> None:
+        """Start what there is room for, in fair order."""
+        while True:
+            entries = self.entries()
+            running = [entry for entry in entries if entry.slot]
+            waiting = [entry for entry in entries if not entry.slot and self._ready(entry, running)]
+            if not waiting:
+                return
+            there = self._room(running)
+            if not any(device.free for device in there.devices):
+                return
+            for entry in turns.order(waiting, running, self.store.served()):
+                slot, _ = turns.place(entry, running, there)
+                if slot:
+                    break
+            else:
+                return
+            self._give(entry, slot)
+
+    def _ready(self, entry: Entry, running: list[Entry]) -> bool:
+        """Whether `entry` may start: not refused a moment ago, and its last attempt is over."""
+        refused = self.refused.get((entry.id, entry.attempt))
+        recently = refused is not None and self.clock() - refused < BACKOFF
+        return not recently and all(other.id != entry.id for other in running)
+
+    def _room(self, running: list[Entry]) -> Room:
+        """What there is to share, less the memory that those just started will take."""
+        there = queue.room(self.workspace, running)
+        fresh = sum(self.clock() - watched.since < FRESH for watched in self.watched.values())
+        return replace(there, memory=there.memory - fresh * turns.MEMORY)
+
+    def _give(self, entry: Entry, slot: str) -> None:
+        """Take the slot and start `entry`; nothing where it waits no more, or another dispatcher is in charge."""
+        job = entry.job(self.workspace)
+        wanted = job.attempt == self._attempt(entry) and directory.status(job) == "queued"
+        with self._writing():
+            now = self.store.entry(entry.id, entry.attempt)
+            if not wanted:
+                self.store.leave(entry.id, entry.attempt)
+                return
+            if now is None or now.slot:
+                return
+            self.store.take(entry, slot)
+        self.watched[entry.id, entry.attempt] = Watched(self.clock())
+        self._launch(replace(entry, slot=slot))
+
+    def _launch(self, entry: Entry) -> None:
+        places = next(d.slots for d in queue.room(self.workspace, []).devices if d.name == devices.CPU)
+        spread = entry.devices if entry.slot == devices.CPU else 1
+        extra = devices.environment(entry.slot, max(1, places), spread)
+        command = (sys.executable, "-m", "catfish_core.jobs.worker", os.fspath(entry.job(self.workspace).path))
+        there = {"CATFISH_HOME": os.fspath(self.workspace.root), shim.SLOT: entry.slot}
+        try:
+            self.launcher.submit(Spec(self._attempt(entry), command, {**extra, **there}))
+        except CatfishError as error:
+            self._refuse(entry, str(error))
+
+    def _refuse(self, entry: Entry, trouble: str) -> None:
+        """Let what could not be started wait, and say why."""
+        self.watched.pop((entry.id, entry.attempt), None)
+        self.refused[entry.id, entry.attempt] = self.clock()
+        with self._writing():
+            self.store.put_back(entry.id, entry.attempt, trouble)
+
+
+class Deposed(Exception):
+    """Another dispatcher is in charge."""
+
+
+def main(arguments: list[str]) -> int:
+    """Be the dispatcher of the workspace given, unless there is one."""
+    workspace = Workspace(Path(arguments[0]).resolve())
+    dispatcher = Dispatcher(workspace, LocalLauncher())
+    with suppress(Deposed):
+        if _elected(dispatcher):
+            while _round(dispatcher):
+                time.sleep(POLL)
+    dispatcher.close()
+    return 0
+
+
+def _elected(dispatcher: Dispatcher) -> bool:
+    """Take the lease as soon as nobody holds it; False where whoever does gives signs of life."""
+    first = dispatcher.store.lease()
+    while not dispatcher.take_charge():
+        if first is not None and dispatcher.store.lease() != first:
+            return False
+        first = first or dispatcher.store.lease()
+        time.sleep(POLL)
+    return True
+
+
+def _round(dispatcher: Dispatcher) -> bool:
+    """One round; a fault of the disk or of a directory is logged, and the next round tries again."""
+    try:
+        return dispatcher.step()
+    except Deposed:
+        raise
+    except store.Damaged as error:
+        print(error, file=sys.stderr)
+        dispatcher.close()
+        store.heal(dispatcher.workspace)
+    except CatfishError as error:
+        dispatcher.complain(str(error))
+        time.sleep(BEAT)
+    except Exception:  # the outermost edge: whatever it was, what waits must not wait for good
+        traceback.print_exc()
+        dispatcher.close()
+        time.sleep(BEAT)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
