@@ -273,7 +273,7 @@ def _withdraw(workspace: Workspace, job: Job, wish: directory.Wish) -> None:
 def _asleep(workspace: Workspace) -> str:
     """A sentence where nobody starts what could be started."""
     with suppress(CatfishError):
-        return "" if health(workspace).alive else "The dispatcher is not running: the app starts it in a moment."
+        return "" if health(workspace).alive else "The queue is waking up: it starts in a moment."
     return ""
 
 

@@ -193,10 +193,7 @@ def _datasets(workspace: Workspace, tally: _Tally) -> Iterator[Found]:
 
 
 def _dataset_owner(file: Path) -> str:
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8")).get("owner", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
+    return str(directory.told(file).get("owner", ""))
 
 
 def _shared(workspace: Workspace, tally: _Tally) -> Iterator[Found]:
@@ -293,7 +290,7 @@ def _clean_runs(workspace: Workspace, waste: Waste, delete: Callable[[Job], None
             run = runs.find(workspace, id)
         except RunError:  # somebody was faster
             continue
-        if disposable(run) != waste.kind:
+        if run.owner() != waste.owner or disposable(run) != waste.kind:
             continue
         if waste.kind == "failed":
             delete(run)

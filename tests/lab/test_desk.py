@@ -8,12 +8,13 @@ import pytest
 from catfish_core import estimate, runs, sweeps
 from catfish_core.config import RunConfig, SweepConfig
 from catfish_core.data import library
-from catfish_core.errors import AccessError, RunError, SignedOut
-from catfish_core.events import EventLog, Stopped
+from catfish_core.errors import AccessError, RunError, SignedOut, StorageError
+from catfish_core.events import EventLog, Failed, Stopped
 from catfish_core.jobs import queue
-from catfish_core.lab import accounts, audit
+from catfish_core.lab import accounts, audit, messages, services, usage
 from catfish_core.lab.access import LOCAL, VISITOR, User
 from catfish_core.lab.desk import Desk
+from catfish_core.lab.usage import Waste
 from catfish_core.runs import Run
 
 CONFIG = RunConfig()
@@ -32,6 +33,9 @@ def place(people, workspace, tiny_dataset, monkeypatch):
     """bob's run, sweep and dataset in a lab; nothing is really started."""
     started = []
     monkeypatch.setattr(queue, "ensure_dispatcher", lambda ws: None)
+    monkeypatch.setattr(usage, "spawn", lambda *given, log: None)
+    monkeypatch.setattr(services, "restart_predictions", lambda ws: started.append("predictions"))
+    monkeypatch.setattr(services, "restart_queue", lambda ws: started.append("queue"))
     monkeypatch.setattr(library, "start_prepare", lambda ws, id: started.append(id))
     monkeypatch.setattr(library, "start_add", lambda ws, name, source, owner: started.append((name, owner)))
     monkeypatch.setattr(estimate, "ask", lambda ws, config: started.append(config))
@@ -49,6 +53,13 @@ class Place:
         self.stopped = runs.create(workspace, CONFIG, "bob")
         with EventLog(self.stopped.events_path) as log:
             log.append(Stopped(epoch=0, kept_epoch=None, seconds=1))
+        self.stopped.checkpoints.mkdir()
+        (self.stopped.checkpoints / "last.pt").touch()
+        self.failed = runs.create(workspace, CONFIG, "bob")
+        with EventLog(self.failed.events_path) as log:
+            log.append(Failed(what="No memory."))
+        self.waiting = queue.submit(workspace, CONFIG, "bob")
+        self.message = messages.post(workspace, "Welcome.", "ada", None)
         self.unowned = runs.create(workspace, CONFIG)
         self.sweep = sweeps.create(workspace, CONFIG, SweepConfig(), "bob")
         upload = workspace.downloads / "upload-1" / "mine.zip"
@@ -77,9 +88,16 @@ DEEDS = {
     "again": (OWN, lambda desk, place: desk.again(place.stopped)),
     "pause": (OWN, lambda desk, place: desk.pause(place.run)),
     "stop": (OWN, lambda desk, place: desk.stop(place.sweep)),
+    "extend": (OWN, lambda desk, place: desk.extend(place.stopped, 3)),
+    "prioritise": (OWN, lambda desk, place: desk.prioritise(place.waiting, -1)),
     "note": (OWN, lambda desk, place: desk.note(place.run, "a note")),
     "delete": (OWN, lambda desk, place: desk.delete(place.run)),
     "delete_dataset": (OWN, lambda desk, place: desk.delete_dataset(place.dataset)),
+    "clean": (OWN, lambda desk, place: desk.clean(Waste("failed", "bob", 0, (place.failed.id,)))),
+    "announce": (ADMINS, lambda desk, place: desk.announce("Maintenance at 5 pm.", None)),
+    "take_back": (ADMINS, lambda desk, place: desk.take_back(place.message.id)),
+    "restart_predictions": (ADMINS, lambda desk, place: desk.restart_predictions()),
+    "restart_queue": (ADMINS, lambda desk, place: desk.restart_queue()),
     "add_user": (ADMINS, lambda desk, place: desk.add_user("zoe", "admin", "a long enough password")),
     "set_role": (ADMINS, lambda desk, place: desk.set_role("mia", "admin")),
     "set_disabled": (ADMINS, lambda desk, place: desk.set_disabled("mia", True)),
@@ -216,3 +234,26 @@ def test_who_it_is_is_asked_when_something_is_done(place):
     now[0] = USERS["other"]
     with pytest.raises(AccessError):
         desk.delete(place.run)
+
+
+def test_only_an_administrator_puts_a_job_before_all_others(place):
+    with pytest.raises(AccessError):
+        Desk(place.workspace, USERS["owner"]).prioritise(place.waiting, 1)
+    assert queue.overview(place.workspace).waiting[0].priority == 0 and last(place).outcome == "refused"
+    Desk(place.workspace, USERS["admin"]).prioritise(place.waiting, 1)
+    assert queue.overview(place.workspace).waiting[0].priority == 1
+
+
+@pytest.mark.parametrize("does", ["start", "sweep", "extend", "add"])
+def test_who_has_filled_their_part_of_the_disk_starts_nothing(place, does, monkeypatch):
+    monkeypatch.setattr(usage, "over_quota", lambda ws, name: "You use 9 GB of 8." if name == "bob" else None)
+    before = place.state()
+    with pytest.raises(StorageError, match="You use 9 GB of 8"):
+        DEEDS[does][1](Desk(place.workspace, USERS["owner"]), place)
+    assert place.state() == before and last(place).outcome == "failed"
+    DEEDS[does][1](Desk(place.workspace, USERS["admin"]), place)
+
+
+def test_nobody_cleans_up_another_s_runs_under_one_s_own_name(place):
+    Desk(place.workspace, USERS["other"]).clean(Waste("failed", "mia", 0, (place.failed.id,)))
+    assert place.failed.path.is_dir()

@@ -51,6 +51,7 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Pages may start nothing here; what they would have started is listed."""
     from catfish_core.data import library
     from catfish_core.jobs import queue
+    from catfish_core.lab import usage
     from catfish_core.serving import client
 
     started: list[Any] = []
@@ -65,6 +66,7 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     monkeypatch.setattr(queue, "again", lambda ws, job: again(ws, noted(job)))
     monkeypatch.setattr(queue, "ensure_dispatcher", lambda ws: None)
     monkeypatch.setattr(client, "warm_up", lambda ws: None)
+    monkeypatch.setattr(usage, "spawn", lambda *given, log: None)
     monkeypatch.setattr(library, "start_prepare", lambda ws, id: started.append(id))
     yield started
 

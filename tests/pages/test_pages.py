@@ -8,7 +8,7 @@ from catfish_core import runs
 from catfish_core.data import library
 from catfish_core.events import BatchEnd, Failed, Preparing, Stopped
 
-PAGES = ("home", "data", "augment", "train", "learning_rate", "runs", "run", "predict")
+PAGES = ("home", "data", "augment", "train", "learning_rate", "runs", "run", "predict", "lab")
 
 
 def shown(app) -> str:
@@ -70,7 +70,7 @@ def test_a_run_that_is_starting_says_so(open_page, make):
     run = make.run([Preparing(what="Starting up")])
     (run.attempt / "started.json").unlink()
     app = open_page("run", run=run.id)
-    assert "next in line" in shown(app)
+    assert "Next in line" in shown(app).replace("\\", "")
     assert not app.button(key="run_stop").disabled
 
 
