@@ -58,7 +58,7 @@ def _running(status: Status, sweep: bool) -> list[Control]:
 def show(job: Job, status: Status, *, waits: bool = False) -> None:
     """Draw the controls, dead for whoever may not use them; to be called in a horizontal container."""
     sweep, prefix = not isinstance(job, Run), "run" if isinstance(job, Run) else "sweep"
-    if status == "running":  # a wish was left that the worker has not seen
+    if status in ("queued", "running"):  # a wish may have been left that nobody has seen yet
         status = "stopping" if job.wished("stop") else "pausing" if job.wished("pause") else status
     kept = isinstance(job, Run) and can_go_on(job)
     forbidden, desk = identity.why_not("change", job.owner()), identity.desk()
@@ -84,11 +84,10 @@ def can_go_on(run: Run) -> bool:
 
 
 def longer(run: Run, epochs: int) -> None:
-    """For a run that has ended: how many epochs more, and the button that trains them; `epochs` is a first guess."""
-    forbidden = identity.why_not("change", run.owner())
+    """For a run that has ended and can go on: how many epochs more, and the button; `epochs` is a first guess."""
     if not can_go_on(run):
-        forbidden = forbidden or "Its checkpoint was removed to save space, so it cannot go on from where it ended."
-    if forbidden:
+        return
+    if forbidden := identity.why_not("change", run.owner()):
         st.button("Train longer", key="run_longer", icon=":material/more_time:", disabled=True, help=forbidden)
         return
     with st.popover("Train longer", icon=":material/more_time:", key="run_longer"):

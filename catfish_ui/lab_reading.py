@@ -125,12 +125,13 @@ def news(ended: Ended) -> tuple[str, str]:
 
 def health(found: Health, now: datetime) -> str:
     """How the process that starts the runs is doing."""
-    since = f" Up since {ago(datetime.fromtimestamp(found.since), now)}." if found.alive and found.since else ""
-    return f"{found.words}{since}"
+    if not found.alive:
+        return "It wakes up by itself when there is something to do."
+    return f"Started {ago(datetime.fromtimestamp(found.since), now)}." if found.since else ""
 
 
 def predictions(found: Service | None, now: datetime) -> str:
     """How the process that answers with predictions is doing."""
     if found is None:
         return "It wakes up by itself when somebody asks."
-    return f"Up since {ago(datetime.fromtimestamp(found.since), now)}; it takes {size(found.memory)} of memory."
+    return f"Started {ago(datetime.fromtimestamp(found.since), now)}; it takes {size(found.memory)} of memory."

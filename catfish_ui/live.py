@@ -55,9 +55,13 @@ def _panel(run: Run, now: Status, progress: Progress, waits: Wait | None) -> Non
                 word = status.WORDS[now]
                 st.badge(word.text, color=word.color, icon=word.icon)  # type: ignore[arg-type]
             st.markdown(f"**{plain(line.text)}** {plain(line.hint)}".strip())
-        _buttons(run, now, progress, waits is not None)
+        _buttons(run, now, progress, waits is not None and waits.long)
     if now in runs.ACTIVE and not (waits and waits.long):
         st.progress(line.fraction)
+    if waits and waits.long and not progress.started:
+        st.caption("It starts by itself when its turn comes. This page may be closed, and the app too.")
+        st.page_link(places.LAB, label="See the whole queue", icon=":material/format_list_numbered:")
+        return
     _figures(now, progress)
     if progress.started:
         how = f"{status.training(progress)} {status.computing(progress.started)}".strip()

@@ -64,7 +64,7 @@ def _panel(sweep: Sweep, now: Status, progress: SweepProgress) -> None:
             st.subheader(headline, anchor=False)
             st.markdown(sentence)
             st.caption(detail)
-        controls.show(sweep, now, waits=waits is not None)
+        controls.show(sweep, now, waits=waits is not None and waits.long)
     if now in ACTIVE and not (waits and waits.long):
         st.progress(line.fraction)
 

@@ -23,7 +23,8 @@ if summary.config is None:
     st.error(f"**{plain(summary.problem)}**\n\nThe Runs page can delete it.", icon=":material/heart_broken:")
     st.stop()
 
-st.caption(settings.tagline(ws, summary.config) + f" · started {ago(summary.created, datetime.now())}")
+begun = "put in line" if summary.status == "queued" else "started"
+st.caption(f"{settings.tagline(ws, summary.config)} · {begun} {ago(summary.created, datetime.now())}")
 status = live.show(run)
 if status not in runs.ACTIVE:
     results.show(ws, run, summary.config.data.dataset)

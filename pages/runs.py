@@ -55,7 +55,8 @@ active = any(each.status in runs.ACTIVE for each in found)
 st.title("Runs", anchor=False)
 if found:
     st.markdown(
-        "Everything you trained, newest first. Validation and test are the right answers on photos kept aside."
+        f"Everything {'that was' if shared else 'you'} trained, newest first. Validation and test are the right "
+        "answers on photos kept aside."
     )
     if shared and identity.user().name:
         st.segmented_control("Whose", ["Everyone's", "Mine"], default="Everyone's", required=True, key="runs_whose",
