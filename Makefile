@@ -7,6 +7,7 @@ PORT ?= 8501
 ADDRESS ?= 127.0.0.1
 HOSTS ?=
 comma := ,
+# Of `make test`: how many files of tests run at a time. Browsers come after them, one by one: they keep people's time.
 WORKERS ?= 2
 
 .PHONY: run lab test test-all lint types check audit bench bench-scale clean help
@@ -27,7 +28,8 @@ lab: $(VENV)/.installed  ## start it for several people who sign in (PORT=…, A
 		--server.allowedHosts "localhost,127.0.0.1,$(ADDRESS)$(addprefix $(comma),$(HOSTS))"
 
 test: $(VENV)/.installed-dev  ## the whole test suite but the slow lane
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not browser" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and browser"
 
 test-all: $(VENV)/.installed-dev  ## the slow lane too: minutes of training on the real photos
 	$(BIN)/python -m pytest

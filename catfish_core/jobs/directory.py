@@ -147,16 +147,6 @@ def create(kind: type[J], folder: Path, config: RunConfig, owner: str = "") -> J
     return job
 
 
-def next_attempt(job: Job) -> Path:
-    """The folder for another start of the worker: the newest one, unless a worker was started there."""
-    attempt = job.attempt
-    if (attempt / "log.txt").exists():
-        attempt = attempt.with_name(str(int(attempt.name) + 1))
-    with storage_faults(attempt):
-        attempt.mkdir(parents=True, exist_ok=True)
-    return attempt
-
-
 def find(kind: type[J], folder: Path, id: str, hint: str) -> J:
     """The one in `folder` called `id`; raises RunError, with `hint`, for anything that is no id or not there."""
     job = kind(folder / id) if _ID.fullmatch(id) else None
@@ -173,10 +163,10 @@ def every(kind: type[J], folder: Path) -> list[J]:
     return [kind(path) for path in sorted(found, reverse=True)]
 
 
-def attempt_again(job: Job, priority: int = 0, retry: int = 0) -> Path:
-    """A folder for the next attempt of `job`, which waits for its turn. Raises RunError where somebody was quicker.
+def next_attempt(job: Job) -> Path:
+    """An empty folder for the next attempt of `job`, with no wish of an earlier one in it.
 
-    `retry` counts the interruptions in a row that it follows, without a checkpoint between them.
+    Raises RunError where somebody was quicker.
     """
     attempt = job.attempt
     if not attempt.is_dir() or any(attempt.iterdir()):
@@ -186,8 +176,15 @@ def attempt_again(job: Job, priority: int = 0, retry: int = 0) -> Path:
                 attempt.mkdir(parents=True)
             except FileExistsError:
                 raise RunError(f"This {job.noun} is waiting already.", "Its page shows how far it is.") from None
-    submitted(job, attempt, priority, retry)
     return attempt
+
+
+def attempt_again(job: Job, priority: int = 0, retry: int = 0) -> None:
+    """Have the next attempt of `job` wait for its turn; raises RunError where somebody was quicker.
+
+    `retry` counts the interruptions in a row that it follows, without a checkpoint between them.
+    """
+    submitted(job, next_attempt(job), priority, retry)
 
 
 def submitted(job: Job, attempt: Path, priority: int = 0, retry: int = 0) -> None:

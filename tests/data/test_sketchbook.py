@@ -1,6 +1,6 @@
+import os
 import random
 import statistics
-import time
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
@@ -54,17 +54,22 @@ def test_colour_alone_does_not_tell():
         assert abs(statistics.mean(cat) - statistics.mean(fish_)) < 0.35 * statistics.stdev(cat)
 
 
+def computed():
+    """Seconds that this process and the helpers it waited for have computed."""
+    return sum(os.times()[:4])
+
+
 def test_the_book(workspace):
-    start = time.perf_counter()
+    start = computed()
     said = list(library.prepare(workspace, "sketchbook"))
-    seconds = time.perf_counter() - start
+    seconds = computed() - start
     made = library.info(workspace, "sketchbook")
     assert made.counts == {"train": (200, 200), "val": (50, 50), "test": (50, 50)} and not made.problems
     assert [event.done for event in said if event.unit == "pictures"][-1] == 600
     dataset = library.load(workspace, "sketchbook")
     contents = {path.read_bytes() for split in dataset.splits.values() for path in split.paths}
     assert len(contents) == 600, "no picture twice"
-    assert seconds < 20  # three seconds on two quiet cores
+    assert seconds < 20  # of computing, however long others kept the cores: about six
 
 
 def test_what_a_helper_leaves_undone_is_drawn_all_the_same(tmp_path, monkeypatch):
