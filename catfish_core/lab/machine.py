@@ -1,6 +1,6 @@
 """What the machine is doing: cores, memory, disk, graphics cards, and how much of it each job takes.  [no torch]
 
-psutil reads the processor as the share of the time since the last look, so one `Meter` serves everybody who looks.
+The load of a core is the share of the time since the last look, so one `Meter` serves everybody who looks.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from catfish_core.jobs.directory import Job
 from catfish_core.workspace import Workspace
 
 FRESH = 1.0  # seconds within which everybody is told the same
+SHORTEST = 0.1  # seconds between two looks that say how busy a core was
 REUSED = 2.0  # seconds a process may be younger than its started.json says, and still be the one that wrote it
 
 
@@ -76,7 +77,7 @@ class Meter:
         self._lock = threading.Lock()
         self._last: Reading | None = None
         self._known: dict[int, psutil.Process] = {}  # by pid: the load of a process is told since its last look
-        psutil.cpu_percent(percpu=True)  # the first look has nothing to compare with
+        self._times, self._since = psutil.cpu_times(percpu=True), time.monotonic()
 
     def read(self, jobs: Iterable[Job] = ()) -> Reading:
         """The machine now, with the shares of those of `jobs` whose worker lives."""
@@ -87,10 +88,9 @@ class Meter:
 
     def _look(self, jobs: Iterable[Job]) -> Reading:
         memory, disk = psutil.virtual_memory(), shutil.disk_usage(existing(self._workspace.root))
-        loads = [load / 100 for load in psutil.cpu_percent(percpu=True)]
         return Reading(
             time=time.time(),
-            cores=tuple(loads),
+            cores=self._cores(),
             memory_used=memory.total - memory.available,
             memory_total=memory.total,
             disk_free=disk.free,
@@ -98,6 +98,15 @@ class Meter:
             gpus=tuple(gpus()),
             shares=self._shares(jobs),
         )
+
+    def _cores(self) -> tuple[float, ...]:
+        """How busy each core was since the last look, 0 to 1.
+
+        psutil's own cpu_percent compares with the last look of the same thread, and each run of a page is another.
+        """
+        time.sleep(max(0.0, SHORTEST - (time.monotonic() - self._since)))
+        before, self._times, self._since = self._times, psutil.cpu_times(percpu=True), time.monotonic()
+        return tuple(busy(*pair) for pair in zip(before, self._times, strict=False))
 
     def _shares(self, jobs: Iterable[Job]) -> dict[str, Share]:
         roots = {job.id: root for job in jobs if (root := worker(job)) is not None}
@@ -138,6 +147,13 @@ def _under(pid: int, below: dict[int, list[int]]) -> Iterator[int]:
     for child in below.get(pid, ()):
         yield child
         yield from _under(child, below)
+
+
+def busy(before: Any, now: Any) -> float:
+    """The share of the time between two of psutil's cpu_times in which a core computed, 0 to 1."""
+    spent = {name: getattr(now, name) - getattr(before, name) for name in now._fields if "guest" not in name}
+    passed, idle = sum(spent.values()), spent["idle"] + spent.get("iowait", 0.0)  # guests are part of user time
+    return min(1.0, max(0.0, 1 - idle / passed)) if passed > 0 else 0.0
 
 
 def _process(pid: int) -> psutil.Process | None:

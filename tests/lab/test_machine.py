@@ -2,8 +2,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import types
+from collections import namedtuple
 
 import pytest
 
@@ -41,6 +43,19 @@ def test_a_reading_is_of_this_machine(workspace):
         0 < reading.disk_free < reading.disk_total
     )  # of the nearest folder there is: the workspace is yet to be made
     assert 0 <= reading.load <= 1
+
+
+def test_how_busy_a_core_is_does_not_depend_on_the_thread_that_looks(workspace, monkeypatch):
+    times = namedtuple("times", "user system idle iowait guest")
+    looks = iter([[times(0, 0, 0, 0, 0)], [times(2, 1, 0.5, 0.5, 2)], [times(2, 1, 4.5, 0.5, 2)]])
+    monkeypatch.setattr(machine.psutil, "cpu_times", lambda percpu: next(looks))
+    monkeypatch.setattr(machine, "FRESH", 0.0)
+    meter, seen = Meter(workspace), []
+    for _ in range(2):
+        looker = threading.Thread(target=lambda: seen.append(meter.read().cores))
+        looker.start()
+        looker.join()
+    assert seen == [(0.75,), (0.0,)]
 
 
 def test_the_share_of_a_job_counts_the_processes_below_it(workspace, sleeper):
