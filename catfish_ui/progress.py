@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Generic, Protocol, TypeVar
 
 from catfish_core import events
-from catfish_core.events import BatchEnd, EpochEnd, Event, Started, Tested, Unfrozen
+from catfish_core.events import BatchEnd, EpochEnd, Event, Resumed, Started, Tested, Unfrozen
 from catfish_core.jobs.directory import Job
 
 POINTS = 2000  # as many as a chart draws without effort
@@ -96,6 +96,9 @@ class Progress:
         elif isinstance(event, Started):
             self.started, self.trained, self.parts = event, event.trained, event.parts
             self._began, self._first = event.time, None
+        elif isinstance(event, Resumed):
+            self._back_to(event)
+            self.early_stop = self.tested = None  # told again, unless it trains further now
         elif isinstance(event, Unfrozen):
             self.trained, self.parts = event.trained, event.parts
         elif isinstance(event, Tested):
@@ -122,7 +125,7 @@ class Progress:
         self.laps = [*self.laps[1 - RECENT :], Lap(max(0.0, steps), max(0.0, event.time - batch.time))]
         self._began = event.time
 
-    def _back_to(self, event: BatchEnd) -> None:
+    def _back_to(self, event: BatchEnd | Resumed) -> None:
         at = event.epoch + (event.batch + 1) / max(1, self.batches)
         self.loss.cut(at)
         self.rate.cut(at)
@@ -161,7 +164,8 @@ class Progress:
             return Lap(fmean(lap.steps for lap in self.laps), fmean(lap.validation for lap in self.laps))
         if self.batch is None or self._first is None or not self.batches:
             return None
-        steps = (self.batch.time - self._began) * self.batches / (self.batch.batch + 1)
+        made = self.batch.batch - self._first.batch + 1  # by this attempt
+        steps = (self.batch.time - self._began) * self.batches / made
         return Lap(steps, steps * FORWARD * self._share("val", "train")) if steps > 0 else None
 
     def _share(self, split: str, of: str) -> float:

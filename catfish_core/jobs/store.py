@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -96,29 +96,26 @@ class Store:
         with faults(self.path):
             return self._db.execute(what, values).fetchall()
 
+    def _insert(self, into: str, row: Mapping[str, Any]) -> None:
+        marks = ", ".join("?" * len(row))
+        self._ask(f"{into} ({', '.join(row)}) VALUES ({marks})", *row.values())
+
     def version(self) -> tuple[int, int]:
         """What changes whenever something is written, here or by others."""
         return int(self._ask("PRAGMA data_version")[0][0]), self._db.total_changes
 
     def entries(self) -> list[Entry]:
         """All that wait or run, those who came first before the others."""
-        names = ", ".join(field.name for field in fields(Entry))
-        return [Entry(*row) for row in self._ask(f"SELECT {names} FROM jobs ORDER BY seq")]
+        return [Entry(*row) for row in self._ask(f"SELECT {_columns(Entry)} FROM jobs ORDER BY seq")]
 
     def entry(self, id: str, attempt: int) -> Entry | None:
         """One of them."""
-        names = ", ".join(field.name for field in fields(Entry))
-        found = self._ask(f"SELECT {names} FROM jobs WHERE id = ? AND attempt = ?", id, attempt)
+        found = self._ask(f"SELECT {_columns(Entry)} FROM jobs WHERE id = ? AND attempt = ?", id, attempt)
         return Entry(*found[0]) if found else None
 
     def enter(self, entry: Entry) -> None:
         """Let `entry` wait, or run where it has a slot; nothing changes where it is known already."""
-        names = [field.name for field in fields(Entry)]
-        marks = ", ".join("?" * len(names))
-        self._ask(
-            f"INSERT OR IGNORE INTO jobs ({', '.join(names)}) VALUES ({marks})",
-            *(getattr(entry, name) for name in names),
-        )
+        self._insert("INSERT OR IGNORE INTO jobs", vars(entry))
 
     def withdraw(self, id: str) -> None:
         """Take what waits of the job `id` out of the queue."""
@@ -162,18 +159,16 @@ class Store:
 
     def lease(self) -> Lease | None:
         """Who is in charge; None where nobody ever was."""
-        names = ", ".join(field.name for field in fields(Lease))
-        found = self._ask(f"SELECT {names} FROM lease")
+        found = self._ask(f"SELECT {_columns(Lease)} FROM lease")
         return Lease(*found[0]) if found else None
 
     def hold(self, lease: Lease) -> None:
         """Put `lease` in the place of the one there is."""
-        names = [field.name for field in fields(Lease)]
-        marks = ", ".join("?" * len(names))
-        self._ask(
-            f"INSERT OR REPLACE INTO lease (one, {', '.join(names)}) VALUES (1, {marks})",
-            *(getattr(lease, name) for name in names),
-        )
+        self._insert("INSERT OR REPLACE INTO lease", {"one": 1, **vars(lease)})
+
+
+def _columns(kind: type[Entry] | type[Lease]) -> str:
+    return ", ".join(field.name for field in fields(kind))
 
 
 T = TypeVar("T")

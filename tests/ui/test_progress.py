@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from catfish_core.events import BatchEnd, Completed, EarlyStop, EpochEnd, Preparing, Started, Tested
+from catfish_core.events import BatchEnd, Completed, EarlyStop, EpochEnd, Preparing, Resumed, Started, Tested
 from catfish_ui.progress import Log, Progress, Thinned
 
 
@@ -198,6 +198,27 @@ def test_a_resumed_run_goes_its_last_steps_again():
     assert list(run.loss.x) == [0.5, 1.0, 1.5, 2.0]
     assert list(run.loss.y) == [1.0, 1.0, 2.0, 1.0]
     assert [e.epoch for e in run.epochs] == [0, 1]
+
+
+def test_a_run_that_trains_further_is_no_longer_at_its_end():
+    over = [started(2, time=0), batch(0, 0, time=1), batch(0, 1, time=2), epoch_end(0, time=3)]
+    over += [EarlyStop(epoch=0, patience=1), Tested(loss=1.0, accuracy=0.5, low=0.4, high=0.6, samples=4)]
+    further = told(*over, started(4, time=100), Resumed(epoch=1, batch=0, step=2), batch(1, 0, time=101))
+    assert further.early_stop is None and further.tested is None and further.done == 1.5
+    assert further.seconds_left == pytest.approx(2.5 * 2 + 3 * 1)  # two seconds of steps, one of validation an epoch
+
+
+def test_steps_that_were_lost_leave_the_curve_before_they_are_made_again():
+    lost = told(
+        started(), batch(0, 0), batch(0, 1), epoch_end(0), batch(1, 0), started(), Resumed(epoch=0, batch=1, step=1)
+    )
+    assert list(lost.loss.x) == [0.5] and lost.epochs == []
+
+
+def test_time_left_of_an_attempt_that_began_within_an_epoch():
+    """Of the first four batches three were made before; this one took two seconds."""
+    run = told(started(1, batches=8, time=100, samples={"train": 8}), batch(0, 3, time=102, batches=8))
+    assert run.seconds_left == pytest.approx(4 * 2)
 
 
 def test_the_last_word_is_the_last():
