@@ -29,7 +29,7 @@ lab: $(VENV)/.installed  ## start it for several people who sign in (PORT=…, A
 
 test: $(VENV)/.installed-dev  ## the whole test suite but the slow lane
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not browser" -n $(WORKERS) --dist loadfile
-	$(BIN)/python -m pytest -m "not slow and browser"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and browser"
 
 test-all: $(VENV)/.installed-dev  ## the slow lane too: minutes of training on the real photos
 	$(BIN)/python -m pytest
