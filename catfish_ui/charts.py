@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from catfish_core.events import EpochEnd
-from catfish_ui.progress import POINTS, Thinned
+from catfish_ui.progress import POINTS, Break, Thinned
 from catfish_ui.text import shorten
 
 Figure = dict[str, Any]
@@ -44,10 +44,16 @@ def horizon(done: float, planned: int) -> int:
     return min(planned, next(step for step in steps if step > done or step >= planned))
 
 
-def batch_loss(curve: Thinned, planned: int) -> Figure:
-    """The loss of every batch over the `planned` epochs."""
+def batch_loss(curve: Thinned, planned: int, breaks: Sequence[Break] = ()) -> Figure:
+    """The loss of every batch over the `planned` epochs, and where training rested or was interrupted."""
     trace = _line("batch loss", finite(curve.x), finite(curve.y), CAT, width=1.4)
-    return {"data": [trace], "layout": _layout("loss", planned)}
+    figure: Figure = {"data": [trace], "layout": _layout("loss", planned)}
+    named = -math.inf
+    for one in breaks:
+        crowded = one.at - named < planned / 5  # its word would be written over the one before
+        _mark(figure, one.at, "" if crowded else one.why, QUIET)
+        named = named if crowded else one.at
+    return figure
 
 
 def learning_rate(curve: Thinned, planned: int) -> Figure:
@@ -131,19 +137,21 @@ def _pair(
     return {"data": traces, "layout": _layout(title, planned)}
 
 
-def _mark(figure: Figure, epoch: int, text: str, color: str) -> None:
-    figure["layout"]["shapes"] = [
-        {
-            "type": "line", "x0": epoch, "x1": epoch, "yref": "paper", "y0": 0, "y1": 1,
-            "line": {"color": color, "dash": "dot", "width": 1.5},
-        }
-    ]  # fmt: skip
-    figure["layout"]["annotations"] = [
-        {
-            "x": epoch, "y": 1, "yref": "paper", "xanchor": "left", "text": f" {text}", "showarrow": False,
+def _mark(figure: Figure, at: float, text: str, color: str) -> None:
+    """A dotted line across the figure when `at` epochs are done, with a word beside it."""
+    layout = figure["layout"]
+    line = {
+        "type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1,
+        "line": {"color": color, "dash": "dot", "width": 1.5},
+    }  # fmt: skip
+    layout["shapes"] = [*layout.get("shapes", ()), line]
+    if text:
+        side = "right" if at > 0.7 * layout["xaxis"]["range"][1] else "left"
+        words = {
+            "x": at, "y": 1, "yref": "paper", "xanchor": side, "text": f" {text} ", "showarrow": False,
             "font": {"color": color, "size": 12},
-        }
-    ]  # fmt: skip
+        }  # fmt: skip
+        layout["annotations"] = [*layout.get("annotations", ()), words]
 
 
 def _layout(y: str, planned: int = 1) -> Figure:

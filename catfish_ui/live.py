@@ -137,7 +137,7 @@ def _curves(run: Run, now: Status, progress: Progress, meaning: reading.Reading)
         (
             "Loss of each batch",
             "How wrong it is on each handful of photos. It jumps about; the trend counts.",
-            None if waiting else charts.batch_loss(progress.loss, planned),
+            None if waiting else charts.batch_loss(progress.loss, planned, progress.breaks),
         ),
         (
             "Loss of each epoch",

@@ -62,6 +62,17 @@ class Lap:
     validation: float
 
 
+@dataclass(frozen=True)
+class Break:
+    """A run was interrupted and went on when `at` epochs were done, in parts: 2.5 is the middle of the third."""
+
+    at: float
+    why: str
+
+
+BREAKS = {events.Paused: "paused", events.Stopped: "stopped", events.Completed: "trained longer"}
+
+
 @dataclass
 class Progress:
     """A run as far as its events have been told. Epochs and batches count from 0, as in the events.
@@ -77,17 +88,20 @@ class Progress:
     laps: list[Lap] = field(default_factory=list)
     loss: Thinned = field(default_factory=Thinned)
     rate: Thinned = field(default_factory=Thinned)
+    breaks: list[Break] = field(default_factory=list)
     early_stop: events.EarlyStop | None = None
     tested: Tested | None = None
     ended: Event | None = None
     last: Event | None = None
     _began: float = 0.0  # when the epoch under way began
     _first: BatchEnd | None = None  # the first step of this attempt, which takes longer than others
+    _rest: Event | None = None  # how the attempt before ended, if it said so
 
     def take(self, event: Event) -> None:
         """Fold in one event."""
         self.last = event
         self.ended = event if isinstance(event, events.TERMINAL) else None
+        self._rest = self.ended or self._rest
         if isinstance(event, BatchEnd):
             self._step(event)
         elif isinstance(event, EpochEnd):
@@ -98,6 +112,7 @@ class Progress:
             self._began, self._first = event.time, None
         elif isinstance(event, Resumed):
             self._back_to(event)
+            self._broken(event)
             self.early_stop = self.tested = None  # told again, unless it trains further now
         elif isinstance(event, Unfrozen):
             self.trained, self.parts = event.trained, event.parts
@@ -130,6 +145,12 @@ class Progress:
         self.loss.cut(at)
         self.rate.cut(at)
         self.epochs = [e for e in self.epochs if e.epoch < event.epoch]
+
+    def _broken(self, event: Resumed) -> None:
+        at = event.epoch + event.batch / max(1, self.batches)
+        why = BREAKS.get(type(self._rest), "interrupted")  # type: ignore[arg-type]
+        self.breaks = [known for known in self.breaks if known.at < at] + [Break(at, why)]
+        self._rest = None
 
     @property
     def batches(self) -> int:

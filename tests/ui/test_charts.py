@@ -5,7 +5,7 @@ import pytest
 
 from catfish_core.events import EpochEnd
 from catfish_ui import charts
-from catfish_ui.progress import Thinned
+from catfish_ui.progress import Break, Thinned
 
 
 def epochs(count):
@@ -70,6 +70,17 @@ def test_many_points_are_thinned_but_the_last_is_shown():
 def test_overfitting_is_marked():
     assert charts.losses(epochs(3), 3, overfitting=2)["layout"]["shapes"][0]["x0"] == 2
     assert "shapes" not in charts.losses(epochs(3), 3)["layout"]
+
+
+def test_interruptions_are_marked_and_their_words_never_overlap():
+    breaks = [Break(1.0, "paused"), Break(1.5, "interrupted"), Break(4.0, "stopped")]
+    layout = charts.batch_loss(curve(5), 5, breaks)["layout"]
+    assert [line["x0"] for line in layout["shapes"]] == [1.0, 1.5, 4.0]
+    assert [(word["x"], word["text"].strip()) for word in layout["annotations"]] == [
+        (1.0, "paused"),
+        (4.0, "stopped"),
+    ]
+    assert "shapes" not in charts.batch_loss(curve(5), 5)["layout"]
 
 
 def test_names_cannot_be_markup():

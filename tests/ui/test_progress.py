@@ -2,8 +2,19 @@ import math
 
 import pytest
 
-from catfish_core.events import BatchEnd, Completed, EarlyStop, EpochEnd, Preparing, Resumed, Started, Tested
-from catfish_ui.progress import Log, Progress, Thinned
+from catfish_core.events import (
+    BatchEnd,
+    Completed,
+    EarlyStop,
+    EpochEnd,
+    Paused,
+    Preparing,
+    Resumed,
+    Started,
+    Stopped,
+    Tested,
+)
+from catfish_ui.progress import Break, Log, Progress, Thinned
 
 
 def started(epochs=4, batches=2, time=0.0, samples=None):
@@ -213,6 +224,22 @@ def test_steps_that_were_lost_leave_the_curve_before_they_are_made_again():
         started(), batch(0, 0), batch(0, 1), epoch_end(0), batch(1, 0), started(), Resumed(epoch=0, batch=1, step=1)
     )
     assert list(lost.loss.x) == [0.5] and lost.epochs == []
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        ([Paused(epoch=1, kept_epoch=0, seconds=1)], "paused"),
+        ([Stopped(epoch=1, kept_epoch=0, seconds=1)], "stopped"),
+        ([Completed(best_epoch=0, best_val_accuracy=0.5, seconds=1)], "trained longer"),
+        ([], "interrupted"),
+    ],
+)
+def test_where_it_was_interrupted_and_why(end, why):
+    before = [started(), batch(0, 0), batch(0, 1), epoch_end(0), batch(1, 0)]
+    again = [*before, *end, started(), Resumed(epoch=1, batch=1, step=3), batch(1, 1)]
+    assert told(*again).breaks == [Break(1.5, why)]
+    assert told(*again, started(), Resumed(epoch=1, batch=0, step=2)).breaks == [Break(1.0, "interrupted")]
 
 
 def test_time_left_of_an_attempt_that_began_within_an_epoch():
