@@ -70,7 +70,11 @@ class Break:
     why: str
 
 
-BREAKS = {events.Paused: "paused", events.Stopped: "stopped", events.Completed: "trained longer"}
+BREAKS: dict[type[Event], str] = {
+    events.Paused: "paused",
+    events.Stopped: "stopped",
+    events.Completed: "trained longer",
+}
 
 
 @dataclass
@@ -148,7 +152,7 @@ class Progress:
 
     def _broken(self, event: Resumed) -> None:
         at = event.epoch + event.batch / max(1, self.batches)
-        why = BREAKS.get(type(self._rest), "interrupted")  # type: ignore[arg-type]
+        why = BREAKS.get(type(self._rest), "interrupted") if self._rest else "interrupted"
         self.breaks = [known for known in self.breaks if known.at < at] + [Break(at, why)]
         self._rest = None
 
