@@ -32,7 +32,7 @@ def stubborn(attempt, stand_by, wait_until, tmp_path):
     """A shim by a command that ignores SIGTERM; and the command's pid."""
     ready = tmp_path / "ready"
     begun = stand_by(STUBBORN.replace("'ready'", repr(os.fspath(ready))))
-    wait_until(ready.exists)
+    wait_until(lambda: ready.exists() and said(attempt, "started.json"))  # either may come first
     return begun, said(attempt, "started.json")["pid"]
 
 

@@ -311,7 +311,7 @@ def test_it_is_computed_with_the_threads_and_the_formats_of_the_first_attempt(ma
 
 
 def test_a_device_that_lacks_the_format_takes_another_and_says_so(made, monkeypatch):
-    one = made(configured()).attempt(stop_after=2)
+    one = made(configured(compute=ComputeConfig(precision="fp32"))).attempt(stop_after=2)
     real = checkpoint.read
     half = session.Compute("fp16", True)
     before = {"torch": "1.0", "device": "cuda"}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from catfish_core import runs
-from catfish_core.config import DataConfig, ModelConfig, RunConfig, ScheduleConfig, TrainingConfig
+from catfish_core.config import ComputeConfig, DataConfig, ModelConfig, RunConfig, ScheduleConfig, TrainingConfig
 from catfish_core.events import Completed, EpochEnd, Started, Tested, drain
 from catfish_core.models import saved
 from catfish_core.parts import PartsConfig
@@ -21,6 +21,7 @@ def configured(model=ModelConfig(), epochs=3, **training):  # noqa: B008 - froze
         model=model,
         parts=PartsConfig(preset="head_only" if model.pretrained else "everything"),
         schedule=ScheduleConfig(kind="cosine", warmup_epochs=0.5),
+        compute=ComputeConfig(precision="fp32"),  # which the losses are computed again in
         training=TrainingConfig(epochs=epochs, batch_size=8, device="cpu", **training),
     )
 
