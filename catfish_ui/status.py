@@ -100,9 +100,8 @@ def _ended(status: Status, progress: Progress) -> Line:
     if isinstance(ended, Completed):
         early = progress.early_stop
         why = f" It stopped by itself after {count(early.patience, 'epoch')} without progress." if early else ""
-        return Line(
-            f"Done in {duration(ended.seconds)}.{why}", f"The weights of epoch {ended.best_epoch + 1} are kept.", 1
-        )
+        took = "" if progress.breaks else f" in {duration(ended.seconds)}"  # which only the last attempt took
+        return Line(f"Done{took}.{why}", f"The weights of epoch {ended.best_epoch + 1} are kept.", 1)
     if isinstance(ended, Paused):
         hint = "“Go on” takes it up with the very next photos."
         return Line(f"Paused in epoch {max(ended.epoch, int(progress.done)) + 1}.", hint, _fraction(progress))

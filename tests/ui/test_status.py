@@ -1,6 +1,6 @@
 from typing import get_args
 
-from catfish_core.events import Completed, EarlyStop, Failed, Paused, Preparing, Started, Stopped, Unfrozen
+from catfish_core.events import Completed, EarlyStop, Failed, Paused, Preparing, Resumed, Started, Stopped, Unfrozen
 from catfish_core.runs import Status
 from catfish_ui import status
 from catfish_ui.progress import Progress
@@ -25,6 +25,11 @@ def test_before_the_first_event_it_says_what_is_going_on():
 def test_preparations_are_counted():
     line = status.line("running", told(Preparing(what="Drawing Sketchbook", done=150, total=600, unit="pictures")))
     assert line.text == "Getting ready: Drawing Sketchbook, 150 of 600 pictures." and line.fraction == 0.25
+
+
+def test_the_time_of_a_last_attempt_is_not_told_as_that_of_the_whole_run():
+    done = Completed(best_epoch=2, best_val_accuracy=1, seconds=65)
+    assert status.line("completed", told(Resumed(epoch=1, batch=0, step=3), done)).text == "Done."
 
 
 def test_every_end_has_a_sentence_and_a_way_on():
