@@ -78,7 +78,7 @@ def estimate(measured: Measured, wanted: RunConfig, counts: Mapping[str, int], d
         ready += measured.features * (views * counts["train"] + counts["val"])
     steps = counts["train"] / training.batch_size
     epoch = measured.epoch + steps * measured.step + counts["val"] * measured.checked
-    test = counts["test"] * (measured.checked + measured.features)
+    test = counts["test"] * (measured.checked + (0.0 if measured.seen else measured.features))
     return Estimate(ready, epoch, ready + training.epochs * epoch + test)
 
 

@@ -45,7 +45,10 @@ def test_an_estimate_by_hand():
 def test_features_count_once_and_not_when_they_are_there():
     frozen = measured(features=0.1)
     assert estimate.estimate(frozen, wanted(), COUNTS, True).ready == pytest.approx(5 + 120 * 0.1)
-    assert estimate.estimate(measured(features=0.1, seen=True), wanted(), COUNTS, True).ready == 5
+    seen = estimate.estimate(measured(features=0.1, seen=True), wanted(), COUNTS, True)
+    assert seen.ready == 5
+    whole = estimate.estimate(frozen, wanted(), COUNTS, True)
+    assert whole.total - seen.total == pytest.approx((120 + COUNTS["test"]) * 0.1)  # those of the test come last
     views = wanted(augment=AugmentConfig(steps=(RandomHorizontalFlip(),)), compute=ComputeConfig(feature_views=4))
     assert estimate.estimate(frozen, views, COUNTS, True).ready == pytest.approx(5 + 420 * 0.1)
 

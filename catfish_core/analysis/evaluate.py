@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from catfish_core.analysis import metrics
 from catfish_core.analysis.metrics import ClassScore
-from catfish_core.data.loader import Batches
 from catfish_core.errors import DatasetError
 from catfish_core.events import finite
 from catfish_core.models.build import split_outputs
@@ -54,7 +53,7 @@ class Report:
 
 def evaluate(
     model: nn.Module,
-    batches: Batches,
+    batches: Iterable[tuple[Tensor, Tensor]],
     classes: Sequence[str],
     names: Sequence[str],
     loss_fn: Callable[[Tensor, Tensor], Tensor],
@@ -88,7 +87,7 @@ def evaluate(
 @torch.inference_mode()
 def _look(
     model: nn.Module,
-    batches: Batches,
+    batches: Iterable[tuple[Tensor, Tensor]],
     loss_fn: Callable[[Tensor, Tensor], Tensor],
     device: torch.device,
     should_stop: Callable[[], bool],

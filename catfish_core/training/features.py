@@ -8,6 +8,7 @@ number of epochs or head.
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 import os
@@ -106,13 +107,8 @@ def sources(
         note = f"The frozen backbone sees {views} augmented views of every photo; its head trains on them in turn."
     against = _against(config, backbone)
     if against is None:
-        made_by = {"arch": arch.id, "weights": backbone.identity(), "precision": state.compute.precision}
-        about = {**about, **made_by, "device": state.device.type}
-        cache = Cache(folder, backbone, about, decoded, should_stop)
-        size = config.data.image_size
-        if not cache.path("train", keys[0]).exists() and (
-            backbone(torch.zeros(1, 3, size, size)).nbytes * max(train.samples, val.samples) > LARGEST
-        ):
+        cache = Cache(folder, backbone, {**about, "arch": arch.id}, decoded, should_stop)
+        if not cache.holds("train", keys[0], config.data.image_size, max(train.samples, val.samples)):
             against = f"{arch.name}'s features of all photos are too large to be kept."
     if against is not None:
         yield from decoded()
@@ -124,6 +120,30 @@ def sources(
     state.learner = state.compute.learner(backbone.head)
     light = seen_train.views[0][0].numel() <= LIGHT
     return Sources(seen_train, seen_val, note, threads=1 if light else None)
+
+
+def for_test(
+    model: nn.Module,
+    config: RunConfig,
+    test: Batches,
+    about: dict[str, Any],
+    folder: Path,
+    decoded: Decoded,
+    should_stop: Callable[[], bool],
+) -> Generator[Preparing, None, tuple[nn.Module, Source] | None]:
+    """What a finished `model` is measured with: its head and what its frozen backbone sees in the `test` photos.
+
+    In float32, as the report is, and computed once as well, so that other heads are tested in no time; the whole
+    network and the photos where that would be too much to keep. The rest as in `sources`.
+    """
+    arch, device = catalog.arch(config.model.arch), next(model.parameters()).device
+    backbone = Backbone(model, model.get_submodule(arch.head), Compute(), device)
+    cache = Cache(folder, backbone, {**about, "arch": arch.id}, decoded, should_stop)
+    if not cache.holds("test", {}, config.data.image_size, test.samples):
+        yield from decoded()
+        return model, test
+    seen = yield from cache.batches(test, "test", [{}])
+    return None if seen is None else (backbone.head, seen)
 
 
 def _against(config: RunConfig, backbone: Backbone) -> str | None:
@@ -217,10 +237,25 @@ class Cache:
             views.append(view)
         return FeatureBatches(batches, views)
 
+    def holds(self, split: str, key: dict[str, Any], size: int, samples: int) -> bool:
+        """Whether the features of `split` are there, or those of so many `samples` of `size` pixels can be kept."""
+        return (
+            self.path(split, key).exists() or self.backbone(torch.zeros(1, 3, size, size)).nbytes * samples <= LARGEST
+        )
+
     def path(self, split: str, key: dict[str, Any]) -> Path:
         """Where the features of `split` lie; `key` says which view of it."""
-        text = json.dumps({**self.about, "split": split, "view": key}, sort_keys=True)
+        text = json.dumps({**self.about, **self._made_by, "split": split, "view": key}, sort_keys=True)
         return self.folder / f"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}.safetensors"
+
+    @functools.cached_property
+    def _made_by(self) -> dict[str, str]:
+        made_by = self.backbone
+        return {
+            "weights": made_by.identity(),
+            "precision": made_by.compute.precision,
+            "device": made_by.device.type,
+        }
 
     def _view(self, path: Path, batches: Batches, view: int, what: str) -> Generator[Preparing, None, Tensor | None]:
         """The features in `path`, computed first where they are not there; by one process, while others wait."""

@@ -39,8 +39,8 @@ from catfish_core.training import checkpoint, features, optim
 from catfish_core.training.average import Average
 from catfish_core.training.compute import Compute, decide, keep_memory, threads
 from catfish_core.training.distributed import ALONE, Team
-from catfish_core.training.features import Sources
-from catfish_core.training.loop import ShouldStop, TrainState, fit, whole
+from catfish_core.training.features import FeatureBatches, Sources
+from catfish_core.training.loop import ShouldStop, Source, TrainState, fit, whole
 from catfish_core.workspace import Workspace, write_text
 
 T = TypeVar("T")
@@ -112,12 +112,12 @@ class Session:
             "decoding": pixels.FORMAT,
         }
 
-    def evaluate(self, model: nn.Module, should_stop: ShouldStop) -> Report | None:
-        """`model` on the test split; None when asked to stop."""
+    def evaluate(self, model: nn.Module, test: Source, should_stop: ShouldStop) -> Report | None:
+        """`model` on the `test` split, photos or what a backbone saw in them; None when asked to stop."""
         loss = optim.loss_function(self.config.training)
         names = self.dataset.splits["test"].names
         classes = self.dataset.info.classes
-        return evaluate(model, self.batches("test"), classes, names, loss, self.device, should_stop)
+        return evaluate(model, test, classes, names, loss, self.device, should_stop)
 
 
 def train(run: Run, should_stop: ShouldStop, team: Team = ALONE) -> Iterator[Event]:
@@ -232,7 +232,7 @@ def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
     """Measure the kept weights of `run` on its test split again and write the report; raises RunError without any."""
     with closing(drain(_prepared(run.config(), Workspace(run.path.parents[1])))) as session:
         drain(session.decoded())
-        report = session.evaluate(saved.load(run.path, session.device).model, should_stop)
+        report = session.evaluate(saved.load(run.path, session.device).model, session.batches("test"), should_stop)
     if report is None:
         raise RunError("The evaluation was stopped before its end.")
     write_text(run.report_path, report.to_json())
@@ -255,16 +255,27 @@ def _fit(run: Run, session: Session, state: TrainState, sources: Sources, should
     if not run.model_path.exists():  # stopped before the first validation: what there is, is kept
         _keep(run, session, state)
     if state.finished and not should_stop():
-        yield from session.decoded()
-        yield Preparing(what="Measuring on the test photos")
-        best = saved.load(run.path, session.device).model
-        report = session.evaluate(best, should_stop)
+        report = yield from _tested(run, session, sources, should_stop)
         if report is not None:
             write_text(run.report_path, report.to_json())
             yield Tested(
                 loss=report.loss, accuracy=report.accuracy, low=report.low, high=report.high, samples=report.samples
             )
             keeper.done()
+
+
+def _tested(
+    run: Run, session: Session, sources: Sources, should_stop: ShouldStop
+) -> Generator[Preparing, None, Report | None]:
+    """The kept weights on the test photos, or on what the frozen backbone sees in them; None when asked to stop."""
+    yield Preparing(what="Measuring on the test photos")
+    best, test = saved.load(run.path, session.device).model, session.batches("test")
+    if not isinstance(sources.val, FeatureBatches):
+        yield from session.decoded()
+        return session.evaluate(best, test, should_stop)
+    folder, about = session.workspace.features, session.describe()
+    found = yield from features.for_test(best, session.config, test, about, folder, session.decoded, should_stop)
+    return None if found is None else session.evaluate(*found, should_stop)
 
 
 def _prepared(config: RunConfig, workspace: Workspace, team: Team = ALONE) -> Generator[Preparing, None, Session]:

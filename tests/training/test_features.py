@@ -1,5 +1,6 @@
 """The features of a frozen backbone: the ordinary path's losses and network, computed once and by one."""
 
+import json
 import os
 
 import pytest
@@ -76,12 +77,17 @@ def test_losses_and_predictions_are_those_of_the_ordinary_path(workspace, tiny_d
     with torch.inference_mode():
         one, two = (saved.load(run.path).model(images).softmax(1) for run in (ordinary, kept))
     assert torch.allclose(one, two, atol=1e-4)
+    said = [json.loads(run.report_path.read_text()) for run in (ordinary, kept)]
+    assert said[1]["loss"] == pytest.approx(said[0]["loss"], abs=1e-4)
+    for theirs, ours in zip(said[0]["predictions"], said[1]["predictions"], strict=True):
+        assert ours["name"] == theirs["name"] and ours["label"] == theirs["label"]
+        assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-4)
 
 
 def test_another_rate_seed_or_length_computes_nothing_again(workspace, tiny_dataset):
     trained(workspace, configured())
     before = [(path.name, path.stat().st_ino) for path in files(workspace)]
-    assert len(before) == 2
+    assert len(before) == 3  # training, validation, test
     config = configured(seed=3, epochs=3)
     events = trained(workspace, config.model_copy(update={"name": "again"}))[1]
     assert not computing(events)
@@ -91,7 +97,7 @@ def test_another_rate_seed_or_length_computes_nothing_again(workspace, tiny_data
 def test_another_size_or_precision_is_another_file(workspace, tiny_dataset):
     trained(workspace, configured(epochs=1))
     trained(workspace, configured(epochs=1, precision="bf16"))
-    assert len(files(workspace)) == 4
+    assert len(files(workspace)) == 5  # the test is made in full precision, whatever the training
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "empty"])
@@ -115,9 +121,9 @@ def test_as_many_views_as_epochs_are_the_ordinary_path_with_augmentation(workspa
     slowly = trained(workspace, configured(steps=flips))[1]
     quickly = trained(workspace, configured(steps=flips, views=2))[1]
     assert losses(quickly) == pytest.approx(losses(slowly), abs=1e-5)
-    assert "2 augmented views" in started(quickly).note and len(files(workspace)) == 3
+    assert "2 augmented views" in started(quickly).note and len(files(workspace)) == 4
     more = trained(workspace, configured(steps=flips, views=3, epochs=4))[1]
-    assert len(files(workspace)) == 4 and {e.what[-11:] for e in computing(more)} == {"view 3 of 3"}
+    assert len(files(workspace)) == 5 and {e.what[-11:] for e in computing(more)} == {"view 3 of 3"}
 
 
 def test_a_wish_to_stop_is_heard_while_features_are_computed(workspace, tiny_dataset, monkeypatch):
