@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 
 from catfish_core import events, runs
 from catfish_core.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
-from catfish_core.events import BatchEnd, EventLog, Resumed
+from catfish_core.data import library
+from catfish_core.events import BatchEnd, EventLog, Resumed, drain
 from catfish_core.jobs import worker
-from catfish_core.workspace import write_text
+from catfish_core.runs import Run
+from catfish_core.workspace import Workspace, write_text
 from tests.faults.comparison import differences, two_at_once
 from tests.faults.processes import Watch, end_all, living
 
@@ -31,11 +34,15 @@ def test_whatever_interrupts_them_trainings_end_as_if_nothing_had():
     assert found == {"lost": 0, "doubled": 0, "not_identical": 0} and done.returncode == 0
 
 
-@pytest.fixture
-def twins(workspace, tiny_dataset):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_files):
     """Two runs of one configuration that are over."""
+    workspace, source = Workspace(tmp_path_factory.mktemp("twins")), tmp_path_factory.mktemp("tiny")
+    for name, content in tiny_files.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(content)
     config = RunConfig(
-        data=DataConfig(dataset=tiny_dataset, image_size=16),
+        data=DataConfig(dataset=drain(library.add(workspace, "tiny", source)).id, image_size=16),
         model=ModelConfig(arch="simple_net"),
         training=TrainingConfig(epochs=2, batch_size=8, device="cpu"),
     )
@@ -43,6 +50,12 @@ def twins(workspace, tiny_dataset):
     for run in made:
         worker.work(run)
     return made
+
+
+@pytest.fixture
+def twins(trained, tmp_path):
+    """Copies of them, for a test to change."""
+    return [Run(shutil.copytree(run.path, tmp_path / run.id)) for run in trained]
 
 
 def test_twins_do_not_differ(twins):
