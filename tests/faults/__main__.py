@@ -25,6 +25,8 @@ from tests.faults.trial import SLOTS, Outcome, Trial
 def main(arguments: list[str]) -> int:
     """Do what the command line says; 0 where all went well."""
     options = _options(arguments)
+    if sys.platform != "linux":
+        raise SystemExit("This test looks for processes in /proc: it runs on Linux only.")
     if disk.INSIDE not in os.environ and (code := disk.where_mounting_is_allowed(arguments)) is not None:
         return code
     began = time.monotonic()

@@ -169,6 +169,29 @@ def pause_and_kill(target: Target) -> Interruption:
     return _killed(target, "killed while pausing", target.worker)
 
 
+def kill_worker_then_dispatcher(target: Target) -> Interruption:
+    """The dispatcher dies while it sees the attempt off and starts the next."""
+    scene = target.scene
+    made = _killed(target, "worker killed, and the dispatcher a moment later", target.worker)
+    time.sleep(scene.rng.uniform(0, 0.5))
+    killed = any([process.kill() for process in living(scene.workspace) if process.kind == "dispatcher"])
+    return target.made(made.kind, lambda: bool(made.hit() and killed))
+
+
+def kill_twice(target: Target) -> Interruption:
+    """The next attempt is killed as well, while it is about to begin."""
+    scene, before = target.scene, target.run.attempt
+    made = _killed(target, "killed, and its next attempt as it began", target.shim, target.worker)
+    until = time.monotonic() + 1
+    while target.run.attempt == before and time.monotonic() < until:
+        time.sleep(0.005)
+    time.sleep(scene.rng.uniform(0, 0.4))
+    for process in living(scene.workspace):
+        if process.about == target.run.id:
+            process.kill()
+    return target.made(made.kind, lambda: bool(made.hit() and target.run.attempt != before))
+
+
 def tear_checkpoint(target: Target) -> Interruption | None:
     """The worker is killed, and the newest checkpoint is torn; now and then the one before as well."""
     rng, kind = target.scene.rng, "killed, and the last checkpoint torn"
@@ -273,7 +296,8 @@ def kill_everything(scene: Scene, there: list[Target]) -> Interruption:
 
 OF_ONE: dict[Callable[[Target], Interruption | None], int] = {
     kill_worker: 4, kill_shim: 2, kill_both: 2, terminate_worker: 2, terminate_shim: 1, pause: 2, stop: 2,
-    pause_and_kill: 2, tear_checkpoint: 3, tear_log: 1, refuse_worker: 2,
+    pause_and_kill: 2, kill_worker_then_dispatcher: 2, kill_twice: 2, tear_checkpoint: 3, tear_log: 1,
+    refuse_worker: 2,
 }  # fmt: skip
 OF_ALL: dict[Callable[[Scene, list[Target]], Interruption], int] = {
     kill_dispatcher: 3, kill_app: 2, kill_everything: 2, fill_disk: 2,
