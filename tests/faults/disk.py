@@ -33,12 +33,12 @@ class SmallDisk:
             call = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}m", "faults", os.fspath(folder)]
             subprocess.run(call, check=True)
 
-    def fill(self) -> None:
-        """Take every byte that is free."""
+    def fill(self, left: int) -> None:
+        """Take every byte that is free, but for those `left`."""
         with open(self.folder / ".ballast", "ab") as ballast:
             for _ in range(20):  # others take and give meanwhile
-                free = shutil.disk_usage(self.folder).free
-                if not free:
+                free = shutil.disk_usage(self.folder).free - left
+                if free <= 0:
                     return
                 with suppress(OSError):
                     os.posix_fallocate(ballast.fileno(), os.fstat(ballast.fileno()).st_size, free)

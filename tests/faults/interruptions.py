@@ -22,6 +22,7 @@ from tests.faults.disk import SmallDisk
 from tests.faults.processes import App, Process, living
 
 Hit = bool | None  # None: not known yet
+LEFT = (0, 2**15, 2**20)  # bytes that a full disk takes all the same: nothing, a few lines of a log, no checkpoint
 HELD = (0.5, 3.5)  # seconds for which a disk stays full, from and to
 PATIENCE = 30.0  # seconds in which an interruption must have shown
 
@@ -234,7 +235,7 @@ def tear_log(target: Target) -> Interruption:
 
 
 def refuse_worker(target: Target) -> Interruption:
-    """The disk takes nothing more from this one worker for a while, as where a quota is used up."""
+    """The disk takes no large file from this one worker for a while, as where a quota is used up, or nothing more."""
     before, kind = Attempt.of(target.run), "quota used up"
 
     def limit(size: int) -> bool:
@@ -245,16 +246,16 @@ def refuse_worker(target: Target) -> Interruption:
                 return True
         return False
 
-    if not limit(0):
+    if not limit(target.scene.rng.choice(LEFT)):
         return target.made(kind, lambda: False)
     target.scene.soon(lambda: limit(resource.RLIM_INFINITY))
     return target.made(kind, lambda: True if before.refused() else before.interrupted())
 
 
 def fill_disk(scene: Scene, there: list[Target]) -> Interruption:
-    """Not a byte is free for a while: for checkpoints, logs, models, the queue, and what people do."""
+    """Hardly a byte is free for a while: for checkpoints, logs, models, the queue, and what people do."""
     struck = [Attempt.of(target.run) for target in there]
-    scene.disk.fill()
+    scene.disk.fill(scene.rng.choice(LEFT))
     scene.full = True
 
     def free() -> None:

@@ -67,7 +67,8 @@ def configurations(dataset: str) -> tuple[RunConfig, ...]:
         ),
         made(
             "stopped early", "simple_cnn", 32, lasting(500, 16, seed=4, patience=120),
-            optimizer=OptimizerConfig(name="rmsprop", lr=3e-4), schedule=ScheduleConfig(kind="plateau", patience=4),
+            optimizer=OptimizerConfig(name="rmsprop", lr=3e-4),
+            schedule=ScheduleConfig(kind="plateau", gamma=0.8, patience=4),
         ),
         made(
             "long epochs", "simple_cnn", 48, lasting(40, 2, seed=5, label_smoothing=0.1), augment=CHANGES,

@@ -168,7 +168,7 @@ class Trial:
         if status == "completed":
             if not run.alive():
                 self._conclude(training)
-        elif status == "failed" and not (said := _disk_said(run)):
+        elif status == "failed" and "disk is full" not in (said := _last_words(run)):
             self._lose(training, f"it failed: {said}")
         elif status not in runs.ACTIVE:
             try:
@@ -225,7 +225,8 @@ class Trial:
         self.underway.remove(training)
         unlike = differences(run, training.whole)
         twice = two_at_once(run)
-        outcome.not_identical += [f"{run.id}: {what}" for what in unlike[:3]]
+        if unlike:
+            outcome.not_identical.append(f"{run.id}: {'; '.join(unlike[:3])}")
         outcome.doubled += twice
         outcome.finished += 1
         outcome.attempts += int(run.attempt.name)
@@ -272,7 +273,7 @@ class Trial:
         end_all(self.workspace)
 
 
-def _disk_said(run: Run) -> str:
-    """What the run failed of, where that was the disk; a person frees some space and lets it go on."""
+def _last_words(run: Run) -> str:
+    """What the run failed of; where that was the disk, a person frees some space and lets it go on."""
     failed = [event for event in events.tail(run.events_path) if isinstance(event, Failed)]
-    return failed[-1].what if failed and "disk is full" in failed[-1].what else ""
+    return failed[-1].what if failed else ""
