@@ -13,14 +13,13 @@ SIZE = 512  # MB
 INSIDE = "CATFISH_FAULTS_DISK"  # in the environment of who was started where it may mount
 
 
-def where_mounting_is_allowed(arguments: list[str]) -> int | None:
-    """Do `python -m tests.faults` again in a mount namespace of its own; its exit code, None where that is denied."""
+def go_where_mounting_is_allowed(arguments: list[str]) -> None:
+    """Begin `python -m tests.faults` anew in a mount namespace of its own; returns only where that is denied."""
     for unshare in (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"]):
         test = [*unshare, "mount", "-t", "tmpfs", "none", "/mnt"]
         if shutil.which("unshare") and subprocess.run(test, capture_output=True, check=False).returncode == 0:
             call = [*unshare, sys.executable, "-m", "tests.faults", *arguments]
-            return subprocess.run(call, env={**os.environ, INSIDE: "1"}, check=False).returncode
-    return None
+            os.execvpe(call[0], call, {**os.environ, INSIDE: "1"})
 
 
 class SmallDisk:
@@ -46,3 +45,9 @@ class SmallDisk:
     def free(self) -> None:
         """Give it all back."""
         (self.folder / ".ballast").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Take the folder away, and all that lies in it."""
+        if self.own:
+            subprocess.run(["umount", "--lazy", os.fspath(self.folder)], check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)

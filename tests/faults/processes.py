@@ -173,7 +173,7 @@ class App:
 
 def end_all(workspace: Workspace) -> list[Process]:
     """End whatever lives of `workspace`, the dispatcher first; what that was."""
-    found = sorted(living(workspace), key=lambda process: process.kind)
-    for process in found:
-        process.kill()
-    return found
+    ended: list[Process] = []
+    while found := sorted(living(workspace), key=lambda process: process.kind):
+        ended += [process for process in found if process.kill()]
+    return ended

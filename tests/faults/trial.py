@@ -267,10 +267,10 @@ class Trial:
             time.sleep(TICK)
 
     def end(self) -> None:
-        """End whatever still lives."""
+        """End whatever still lives, and leave nothing behind."""
         self.scene.app.kill()
-        self.disk.free()
         end_all(self.workspace)
+        self.disk.close()
 
 
 def _last_words(run: Run) -> str:
