@@ -10,7 +10,7 @@ comma := ,
 # Of `make test`: how many files of tests run at a time. Browsers come after them, one by one: they keep people's time.
 WORKERS ?= 2
 
-.PHONY: run lab test test-all lint types check audit bench bench-scale clean help
+.PHONY: run lab test test-all faults lint types check audit bench bench-scale clean help
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -33,6 +33,9 @@ test: $(VENV)/.installed-dev  ## the whole test suite but the slow lane
 
 test-all: $(VENV)/.installed-dev  ## the slow lane too: minutes of training on the real photos
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/.installed-dev  ## interrupt trainings 200 times in every way there is (15 minutes; JSON=1, ARGS="--seed 7")
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(if $(JSON),--json) $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## formatting and lint
 	$(BIN)/python -m ruff format --check .

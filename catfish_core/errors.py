@@ -34,6 +34,11 @@ def out_of_memory(error: BaseException) -> bool:
     return said or "out of memory" in str(error) or "can't allocate memory" in str(error)
 
 
+def disk_full(error: BaseException) -> bool:
+    """Whether `error` is the system's way to say that the disk, or somebody's share of it, takes no more."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 class CatfishError(Exception):
     """A fault a person can understand: `what` happened, and the `hint` that leads out of it."""
 
@@ -100,7 +105,7 @@ def storage_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if disk_full(error):
             raise StorageError(
                 f"The disk is full: {path.name} could not be written.",
                 "Free some space (the Runs page can delete old runs) and try again; what was saved before is intact.",

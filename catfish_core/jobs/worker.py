@@ -20,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from catfish_core import runs
-from catfish_core.errors import CatfishError, RunError, out_of_memory
+from catfish_core.errors import CatfishError, RunError, disk_full, out_of_memory
 from catfish_core.events import (
     BatchEnd,
     Completed,
@@ -162,6 +162,11 @@ def _unexpected(error: Exception) -> Failed:
         return Failed(
             what="There was not enough memory for this network with this many photos at once.",
             hint="Halve the batch size, take smaller photos or a smaller network.",
+        )
+    if disk_full(error):
+        return Failed(
+            what="The disk is full: what this training keeps could not be written.",
+            hint="Free some space (the Runs page can delete old runs) and start it again; it goes on where it was.",
         )
     return Failed(
         what=f"Something unexpected happened: {type(error).__name__}: {str(error)[:300]}",

@@ -5,36 +5,36 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import IO
 
 from tensorboard.compat.proto.event_pb2 import Event as Record
 from tensorboard.compat.proto.event_pb2 import SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from catfish_core.errors import storage_faults
 from catfish_core.events import BatchEnd, EpochEnd, Event, Resumed, Tested
 
+AGAIN = 30.0  # seconds until another file is begun after a full disk
 _numbers = count()  # two files of one process in one second have different names
 
 
 class TensorBoard:
-    """Writes the scalars of each event into `folder`, one record an event; raises StorageError as the disk refuses.
+    """Writes the scalars of each event into `folder`, one record an event.
 
     On the thread that trains: tensorboard's own writers hand each record to a thread of theirs, and two threads that
     take the interpreter from each other at every step cost a short step twenty times what the writing does.
+
+    A disk that refuses does not end the training: the run's own log tells all. What comes until the next file is
+    begun is missing here.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = (
-            folder / f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
-        )
-        with storage_faults(self._path):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = RecordWriter(open(self._path, "wb"))  # noqa: SIM115 - lives as long as the training
-        self._write(Record(wall_time=time.time(), file_version="brain.Event:2"))
-        self._flush()
+        self._folder = folder
+        self._file: RecordWriter | None = None
+        self._begin_at = float("-inf")
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
@@ -42,27 +42,41 @@ class TensorBoard:
             self._add(event.step, event, {"batch/loss": event.loss, "batch/learning_rate": event.lr})
         elif isinstance(event, EpochEnd):
             names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "images_per_second")
-            self._add(event.epoch, event, {f"epoch/{name}": getattr(event, name) for name in names})
-            self._flush()
+            self._add(event.epoch, event, {f"epoch/{name}": getattr(event, name) for name in names}, flush=True)
         elif isinstance(event, Tested):
             self._add(0, event, {"test/loss": event.loss, "test/accuracy": event.accuracy})
         elif isinstance(event, Resumed):  # whatever lies at this step or later will be written again
             start = SessionLog(status=SessionLog.START)
             self._write(Record(wall_time=event.time, step=event.step, session_log=start))
 
-    def _add(self, step: int, event: Event, values: dict[str, float]) -> None:
+    def _add(self, step: int, event: Event, values: dict[str, float], flush: bool = False) -> None:
         scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self._write(Record(wall_time=event.time, step=step, summary=Summary(value=scalars)))
+        self._write(Record(wall_time=event.time, step=step, summary=Summary(value=scalars)), flush)
 
-    def _write(self, record: Record) -> None:
-        with storage_faults(self._path):
+    def _write(self, record: Record, flush: bool = False) -> None:
+        if self._file is None and time.monotonic() < self._begin_at:
+            return
+        try:
+            if self._file is None:
+                self._file = RecordWriter(_opened(self._folder))
+                self._file.write(Record(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
             self._file.write(record.SerializeToString())
-
-    def _flush(self) -> None:
-        with storage_faults(self._path):
-            self._file.flush()
+            if flush:
+                self._file.flush()
+        except OSError:  # perhaps in the middle of a record: the file cannot be gone on with
+            self.close()
+            self._begin_at = time.monotonic() + AGAIN
 
     def close(self) -> None:
         """Write what is left."""
-        with storage_faults(self._path):
-            self._file.close()
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+
+
+def _opened(folder: Path) -> IO[bytes]:
+    """A new file in `folder` that TensorBoard takes for one of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
+    return open(folder / name, "wb")

@@ -181,6 +181,18 @@ def test_out_of_memory_is_explained(workspace, monkeypatch):
     assert isinstance(ended, Failed) and "memory" in ended.what and "batch size" in ended.hint
 
 
+def test_a_full_disk_that_nobody_thought_of_is_told_as_one(workspace, monkeypatch):
+    from catfish_core.training import session
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+        yield
+
+    monkeypatch.setattr(session, "train", full)
+    ended = worker.work(runs.create(workspace, configured()))
+    assert isinstance(ended, Failed) and "disk is full" in ended.what and "Free some space" in ended.hint
+
+
 def test_a_disk_too_full_for_the_weights_ends_the_run_and_keeps_what_was_saved(workspace, tiny_dataset, monkeypatch):
     from catfish_core.models import saved
 

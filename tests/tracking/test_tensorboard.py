@@ -1,16 +1,17 @@
-"""What TensorBoard reads of a run, by its own reader."""
+"""What TensorBoard reads of a run, by its own reader; and that a disk that takes none of it ends no training."""
 
 from contextlib import closing
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
-from catfish_core.errors import StorageError
 from catfish_core.events import BatchEnd, EpochEnd, Resumed, Tested
+from catfish_core.tracking import tensorboard
 from catfish_core.tracking.tensorboard import TensorBoard
 
 
-def batch(step, loss):
+def batch(step, loss=0.5):
     return BatchEnd(epoch=0, batch=step, step=step, loss=loss, lr=0.5, images_per_second=1.0, time=1000.0 + step)
 
 
@@ -22,8 +23,23 @@ def epoch(number):
 
 
 def scalars(folder):
+    """Steps and values of each tag, as TensorBoard would draw them."""
     found = EventAccumulator(str(folder)).Reload()
     return {tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """disk["full"] says whether records are refused."""
+    state, real = {"full": False}, RecordWriter.write
+
+    def write(self, data):
+        if state["full"]:
+            raise OSError(28, "No space left on device")
+        real(self, data)
+
+    monkeypatch.setattr(RecordWriter, "write", write)
+    return state
 
 
 def test_every_scalar_of_a_run_is_there(tmp_path):
@@ -39,10 +55,8 @@ def test_every_scalar_of_a_run_is_there(tmp_path):
 
 
 def test_what_was_lost_with_an_attempt_is_drawn_once(tmp_path):
-    for attempt in (
-        [batch(0, 2.0), batch(1, 1.0), batch(2, 7.0)],
-        [Resumed(epoch=0, batch=2, step=2), batch(2, 3.0)],
-    ):
+    first, again = [batch(0, 2.0), batch(1, 1.0), batch(2, 7.0)], [Resumed(epoch=0, batch=2, step=2), batch(2, 3.0)]
+    for attempt in (first, again):
         with closing(TensorBoard(tmp_path)) as board:
             for event in attempt:
                 board(event)
@@ -50,7 +64,25 @@ def test_what_was_lost_with_an_attempt_is_drawn_once(tmp_path):
     assert scalars(tmp_path)["batch/loss"] == [(0, 2.0), (1, 1.0), (2, 3.0)]
 
 
-def test_a_folder_that_cannot_be_is_said_in_a_sentence(tmp_path):
+def test_a_full_disk_ends_nothing_and_another_file_is_begun_later(tmp_path, monkeypatch, disk):
+    now = [0.0]
+    monkeypatch.setattr(tensorboard.time, "monotonic", lambda: now[0])
+    with closing(TensorBoard(tmp_path)) as board:
+        board(epoch(0))
+        disk["full"] = True
+        board(batch(1))
+        board(epoch(1))
+        disk["full"] = False
+        board(epoch(2))  # a moment later: it is not tried yet
+        now[0] += tensorboard.AGAIN
+        board(epoch(3))
+    assert [step for step, _ in scalars(tmp_path)["epoch/val_loss"]] == [0, 3]
+
+
+def test_a_disk_that_is_full_from_the_start_is_no_fault_either(tmp_path, disk):
+    disk["full"] = True
+    with closing(TensorBoard(tmp_path)) as board:
+        board(epoch(0))
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError):
-        TensorBoard(tmp_path / "file" / "tensorboard")
+    with closing(TensorBoard(tmp_path / "file" / "tensorboard")) as board:
+        board(epoch(0))
