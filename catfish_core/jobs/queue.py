@@ -88,15 +88,18 @@ def submit_sweep(workspace: Workspace, config: RunConfig, settings: SweepConfig,
 
 def again(workspace: Workspace, job: Job) -> None:
     """A new attempt that waits for its turn: it resumes, retries, goes on. Raises RunError while one is under way."""
-    if directory.status(job) in ACTIVE:
-        raise RunError(f"This {job.noun} is waiting or {job.doing} already.", "Its page shows how far it is.")
-    _check_limit(workspace, job.owner())
-    directory.attempt_again(job)
-    entry = census.entry(job)
+    made: list[Entry] = []
 
     def enter(db: Store) -> None:
         with db.writing():
-            db.enter(entry)
+            if not made:  # else it was written down before the queue turned out to be damaged
+                if directory.status(job) in ACTIVE:
+                    what = f"This {job.noun} is waiting or {job.doing} already."
+                    raise RunError(what, "Its page shows how far it is.")
+                _check_limit(workspace, job.owner(), db.entries())
+                directory.attempt_again(job)
+                made.append(census.entry(job))
+            db.enter(made[0])
 
     store.use(workspace, enter)
     ensure_dispatcher(workspace)
@@ -214,15 +217,17 @@ def _drafts(folder: Path) -> Path:
 
 def _entered(workspace: Workspace, draft: J, priority: int, key: str) -> J:
     """The job in the directory `draft`, moved to its place and waiting; the earlier one where `key` is known."""
-    if key:
-        write_text(draft.path / "job.json", json.dumps({"owner": draft.owner(), "key": key}) + "\n")
-    directory.submitted(draft, draft.attempt, priority)
     job = replace(draft, path=draft.path.parents[1] / draft.id)
-    listed = census.entry(draft)
+    with directory.whole(draft.path):
+        if key:
+            write_text(draft.path / "job.json", json.dumps({"owner": draft.owner(), "key": key}) + "\n")
+        directory.submitted(draft, draft.attempt, priority)
+        listed = census.entry(draft)
 
     def enter(db: Store) -> str:
         with db.writing():
-            if key and (known := db.keyed(key)):
+            known = db.keyed(key) if key else None
+            if known and job.path.with_name(known).exists():  # what was deleted may be made once more
                 return known
             _check_limit(workspace, listed.owner, db.entries())
             with storage_faults(job.path):
@@ -246,12 +251,11 @@ def _entered(workspace: Workspace, draft: J, priority: int, key: str) -> J:
     return replace(job, path=job.path.with_name(id))
 
 
-def _check_limit(workspace: Workspace, owner: str, entries: Sequence[Entry] | None = None) -> None:
+def _check_limit(workspace: Workspace, owner: str, entries: Sequence[Entry]) -> None:
     """Raises RunError where `owner` has as many waiting as one person may."""
     limit = _settings(workspace).waiting_per_user
     if limit is None:
         return
-    entries = store.use(workspace, lambda db: db.entries()) if entries is None else entries
     if sum(entry.owner == owner and not entry.slot for entry in entries) >= limit:
         raise RunError(
             f"There are {limit} jobs of yours in the queue already, as many as one person may have.",

@@ -155,7 +155,7 @@ class Store:
 
     def remember(self, key: str, id: str) -> None:
         """The job `id` was submitted with `key`."""
-        self._ask("INSERT OR IGNORE INTO keys VALUES (?, ?)", key, id)
+        self._ask("INSERT OR REPLACE INTO keys VALUES (?, ?)", key, id)
 
     def lease(self) -> Lease | None:
         """Who is in charge; None where nobody ever was."""
@@ -201,6 +201,8 @@ def opened(workspace: Workspace) -> Store:
     store = _connected(path)
     try:
         version = int(store._ask("PRAGMA user_version")[0][0])
+        if not version:  # a queue has its tables before it gets its name
+            raise Damaged(f"{path.name} is damaged: it is empty.")
         if version < len(MIGRATIONS):
             _migrate(store)
         elif version > len(MIGRATIONS):
@@ -212,8 +214,9 @@ def opened(workspace: Workspace) -> Store:
 
 
 def _connected(path: Path) -> Store:
-    with faults(path):
-        connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None)
+    with faults(path):  # mode=rw: one that was set aside at this very moment does not come back empty
+        address = f"{path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(address, uri=True, timeout=BUSY, isolation_level=None)
         try:
             connection.execute("PRAGMA synchronous = NORMAL")
             return Store(path, connection)
@@ -250,16 +253,14 @@ def _make(workspace: Workspace) -> None:
         with closing(_connected(draft)) as store:
             _migrate(store)
             with store.writing():
-                for entry, key in census.found(workspace):
+                for entry, _ in census.found(workspace):
                     store.enter(entry)
-                    if key:
-                        store.remember(key, entry.id)
-            store._ask("PRAGMA journal_mode = DELETE")  # all of it in one file, which is then moved
+                for key, id in census.keys(workspace):
+                    store.remember(key, id)
+        # closing put all of it into the one file, which is then moved
         for old in _files(path):  # left of one that somebody deleted
             old.unlink(missing_ok=True)
         os.replace(draft, path)
-        with closing(_connected(path)) as store:
-            store._ask("PRAGMA journal_mode = WAL")
 
 
 def heal(workspace: Workspace) -> None:
@@ -309,7 +310,8 @@ def faults(path: Path) -> Iterator[None]:
         if "full" in said:
             what = f"The disk is full: {path.name} could not be written."
             raise StorageError(what, "Free some space (the Runs page can delete old runs) and try again.") from error
-        if "no such" in said or "malformed" in said:  # a table, a column: not our file
+        away = "unable to open" in said and not path.exists()  # somebody set it aside at this very moment
+        if away or "no such" in said or "malformed" in said:  # a table, a column: not our file
             raise Damaged(f"{path.name} is damaged: {said}.") from error
         raise StorageError(
             f"The queue cannot be used: {said}.", f"See that {path} can be read and written by CatFish."
