@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from catfish_core.errors import StorageError
+from catfish_core.errors import StorageError, storage_faults
 from catfish_core.jobs import census
 from catfish_core.jobs.census import Entry
 from catfish_core.workspace import Workspace, acquired, lock_at
@@ -238,51 +238,63 @@ def _migrate(store: Store) -> None:
 
 def _make(workspace: Workspace) -> None:
     """A new queue, filled from the directories before it takes its place; nothing where there is one already."""
-    path = path_in(workspace)
-    lock = lock_at(workspace.root, "queue.lock")
-    if not acquired(lock, BUSY):
-        raise _busy(path)
-    with lock:
-        if path.exists():
-            return
-        draft = path.with_name(".queue.db.new")
-        for old in _files(draft):
-            old.unlink(missing_ok=True)
-        with faults(path):
-            os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
-        with closing(_connected(draft)) as store:
-            _migrate(store)
-            with store.writing():
-                for entry, _ in census.found(workspace):
-                    store.enter(entry)
-                for key, id in census.keys(workspace):
-                    store.remember(key, id)
-        # closing put all of it into the one file, which is then moved
-        for old in _files(path):  # left of one that somebody deleted
-            old.unlink(missing_ok=True)
-        os.replace(draft, path)
+    with _alone(workspace):
+        if not path_in(workspace).exists():
+            _build(workspace)
 
 
 def heal(workspace: Workspace) -> None:
     """Set a damaged queue aside, under its name and the time, and build a new one from the directories."""
     path = path_in(workspace)
-    lock = lock_at(workspace.root, "queue.lock")
-    if not acquired(lock, BUSY):
-        raise _busy(path)
-    with lock:
+    with _alone(workspace):
         if _sound(path):
             return  # somebody was quicker
         stamp = time.strftime("%Y%m%d-%H%M%S")
         for file in _files(path):
-            with suppress(FileNotFoundError):
+            with storage_faults(path), suppress(FileNotFoundError):
                 os.replace(file, file.with_name(f"{file.name}.damaged-{stamp}"))
-    _make(workspace)
+        _build(workspace)
+
+
+@contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    """Nobody else makes or sets aside the queue meanwhile."""
+    lock = lock_at(workspace.root, "queue.lock")
+    if not acquired(lock, BUSY):
+        raise _busy(path_in(workspace))
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build(workspace: Workspace) -> None:
+    path = path_in(workspace)
+    draft = path.with_name(".queue.db.new")
+    with storage_faults(path):
+        for old in _files(draft):
+            old.unlink(missing_ok=True)
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(_connected(draft)) as store:
+        _migrate(store)
+        with store.writing():
+            for entry, _ in census.found(workspace):
+                store.enter(entry)
+            for key, id in census.keys(workspace):
+                store.remember(key, id)
+    # closing put all of it into the one file, which is then moved
+    with storage_faults(path):
+        for old in _files(path):  # left of one that somebody deleted
+            old.unlink(missing_ok=True)
+        os.replace(draft, path)
 
 
 def _sound(path: Path) -> bool:
+    """Whether all that is asked of the queue has an answer."""
     try:
         with closing(_connected(path)) as store:
-            return store._ask("PRAGMA quick_check(1)") == [("ok",)] and bool(store._ask("SELECT count(*) FROM jobs"))
+            store.entries(), store.served(), store.lease(), store.keyed("")
+            return store._ask("PRAGMA quick_check(1)") == [("ok",)]
     except Damaged:
         return False
 

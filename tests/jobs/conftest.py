@@ -1,4 +1,4 @@
-"""What tests of the queue share: a shim, a clock and a launcher that are played, and real processes that do little."""
+"""What tests of the queue share: a shim, a clock and a launcher that are played, and processes that do little."""
 
 from __future__ import annotations
 
