@@ -194,7 +194,7 @@ class Dispatcher:
         return True
 
     def _take_census(self) -> None:
-        """Enter what waits or runs according to its directory and is not known here; forget what was deleted."""
+        """Enter what waits or runs according to its directory and is not known here; forget what waits no more."""
         self.census_at = self.clock()
         entries = self.entries()
         known = {(entry.id, entry.attempt) for entry in entries}
@@ -205,7 +205,7 @@ class Dispatcher:
                     if key:
                         self.store.remember(key, entry.id)
         for entry in entries:
-            if not entry.slot and not entry.job(self.workspace).path.exists():
+            if not entry.slot and self._status(entry) not in ("queued", None):  # deleted, or cancelled on a full disk
                 with self._writing():
                     self.store.leave(entry.id, entry.attempt)
 

@@ -21,7 +21,7 @@ import psutil
 
 from catfish_core import sweeps
 from catfish_core.config import RunConfig, SweepConfig
-from catfish_core.errors import CatfishError, ConfigError, RunError, storage_faults
+from catfish_core.errors import CatfishError, ConfigError, RunError, StorageError, storage_faults
 from catfish_core.jobs import census, directory, shim, store, turns
 from catfish_core.jobs.census import Entry
 from catfish_core.jobs.devices import Device, devices
@@ -96,7 +96,7 @@ def again(workspace: Workspace, job: Job) -> None:
                 if directory.status(job) in ACTIVE:
                     what = f"This {job.noun} is waiting or {job.doing} already."
                     raise RunError(what, "Its page shows how far it is.")
-                _check_limit(workspace, job.owner(), db.entries())
+                _check_limit(workspace, job.owner(), db)
                 directory.attempt_again(job)
                 made.append(census.entry(job))
             db.enter(made[0])
@@ -229,7 +229,7 @@ def _entered(workspace: Workspace, draft: J, priority: int, key: str) -> J:
             known = db.keyed(key) if key else None
             if known and job.path.with_name(known).exists():  # what was deleted may be made once more
                 return known
-            _check_limit(workspace, listed.owner, db.entries())
+            _check_limit(workspace, listed.owner, db)
             with storage_faults(job.path):
                 if draft.path.exists():  # else it was moved before the queue turned out to be damaged
                     draft.path.rename(job.path)
@@ -251,12 +251,10 @@ def _entered(workspace: Workspace, draft: J, priority: int, key: str) -> J:
     return replace(job, path=job.path.with_name(id))
 
 
-def _check_limit(workspace: Workspace, owner: str, entries: Sequence[Entry]) -> None:
+def _check_limit(workspace: Workspace, owner: str, db: Store) -> None:
     """Raises RunError where `owner` has as many waiting as one person may."""
     limit = _settings(workspace).waiting_per_user
-    if limit is None:
-        return
-    if sum(entry.owner == owner and not entry.slot for entry in entries) >= limit:
+    if limit is not None and sum(entry.owner == owner and not entry.slot for entry in db.entries()) >= limit:
         raise RunError(
             f"There are {limit} jobs of yours in the queue already, as many as one person may have.",
             "Wait until one starts, or cancel one.",
@@ -264,14 +262,15 @@ def _check_limit(workspace: Workspace, owner: str, entries: Sequence[Entry]) -> 
 
 
 def _withdraw(workspace: Workspace, job: Job, wish: directory.Wish) -> None:
-    """Leave the wish first: whatever becomes of the queue, the shim looks for it before it starts anything."""
+    """Leave the wish, which is what counts: shim and dispatcher look for it before they start anything."""
     job.wish(wish)
 
     def leave(db: Store) -> None:
         with db.writing():
             db.withdraw(job.id)
 
-    store.use(workspace, leave)
+    with suppress(StorageError):  # full, or busy: the dispatcher finds it later
+        store.use(workspace, leave)
 
 
 def _asleep(workspace: Workspace) -> str:

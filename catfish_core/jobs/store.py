@@ -8,6 +8,7 @@ for people.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -310,6 +311,12 @@ def _busy(path: Path) -> StorageError:
     )
 
 
+def _no_space(path: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(path.parent).free < 2**16
+    return False
+
+
 @contextmanager
 def faults(path: Path) -> Iterator[None]:
     """Turn what SQLite says of `path` into a sentence."""
@@ -319,7 +326,9 @@ def faults(path: Path) -> Iterator[None]:
         said = str(error)
         if "locked" in said or "busy" in said:
             raise _busy(path) from error
-        if "full" in said:
+        if "full" in said or (
+            "I/O" in said and _no_space(path)
+        ):  # SQLite cannot tell for the file it shares memory by
             what = f"The disk is full: {path.name} could not be written."
             raise StorageError(what, "Free some space (the Runs page can delete old runs) and try again.") from error
         away = "unable to open" in said and not path.exists()  # somebody set it aside at this very moment

@@ -297,6 +297,18 @@ def test_a_cancelled_job_never_starts(lab):
     assert run.id not in lab.started and directory.status(run) == "stopped"
 
 
+def test_one_that_was_cancelled_while_the_queue_could_not_be_written_leaves_it_later(lab, monkeypatch):
+    monkeypatch.setattr(store, "BUSY", 0.05)
+    lab.submit()
+    lab.round()
+    run = lab.submit()
+    with lab.dispatcher.store.writing():
+        queue.stop(lab.workspace, run)
+    assert directory.status(run) == "stopped" and lab.waiting == [run.id]
+    lab.round(CENSUS)
+    assert lab.waiting == [] and run.id not in lab.started
+
+
 # -- directories that go, or cannot be used
 
 
