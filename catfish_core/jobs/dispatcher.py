@@ -282,9 +282,10 @@ class Dispatcher:
                 self.complain(str(error))
                 again = None
         with self._writing():
-            self.store.leave(entry.id, entry.attempt)
-            if again is not None:
-                self.store.enter(census.entry(job))
+            if again is None:
+                self.store.leave(entry.id, entry.attempt)
+            else:
+                self.store.follow(entry, census.entry(job))
 
     def _last_words(self, attempt: Path) -> str:
         said = self.launcher.logs(os.fspath(attempt), 0, 4096)[0].decode(errors="replace").strip().splitlines()

@@ -126,6 +126,12 @@ class Store:
         """Forget an attempt that has ended."""
         self._ask("DELETE FROM jobs WHERE id = ? AND attempt = ?", id, attempt)
 
+    def follow(self, entry: Entry, next: Entry) -> None:
+        """Let `next`, a new attempt of the same job, wait where the interrupted `entry` stood."""
+        found = self._ask("SELECT seq FROM jobs WHERE id = ? AND attempt = ?", entry.id, entry.attempt)
+        self.leave(entry.id, entry.attempt)
+        self._insert("INSERT OR IGNORE INTO jobs", {"seq": found[0][0] if found else None, **vars(next)})
+
     def take(self, entry: Entry, slot: str) -> None:
         """Give `entry` its slot, and its owner's turn to the others."""
         self._ask(

@@ -19,7 +19,7 @@ import pytest
 
 from catfish_core.config import DataConfig, ModelConfig, RunConfig
 from catfish_core.errors import CatfishError
-from catfish_core.events import Completed, Event, EventLog, Paused
+from catfish_core.events import Completed, Event, EventLog, Paused, to_json
 from catfish_core.jobs import devices, directory, queue, shim
 from catfish_core.jobs.dispatcher import Dispatcher
 from catfish_core.jobs.launcher import Spec, State, environment, remains
@@ -191,11 +191,10 @@ class Real:
     workspace: Workspace
     begun: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def dispatcher(self, seconds: float = 0.0) -> subprocess.Popen[bytes]:
-        """Start one; the workers it starts take so many seconds."""
-        from catfish_core.events import to_json
-
+    def dispatcher(self, seconds: float = 0.0, before: str = "") -> subprocess.Popen[bytes]:
+        """Start one; the workers it starts take so many seconds after they did what is `before`."""
         program = LITTLE.replace("SECONDS", str(seconds)).replace("DONE", repr(to_json(DONE)))
+        program = program.replace("end = time", f"{before}\nend = time", 1)
         self.workspace.root.mkdir(parents=True, exist_ok=True)
         with open(self.workspace.root / "dispatcher.log", "ab") as log:
             command = [sys.executable, "-c", MAIN, os.fspath(self.workspace.root), program]

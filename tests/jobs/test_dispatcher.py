@@ -249,6 +249,15 @@ def test_an_interrupted_run_is_started_twice_more_and_then_left_alone(lab):
     assert directory.status(run) == "crashed" and lab.running == lab.waiting == []
 
 
+def test_an_interrupted_run_keeps_its_place(lab):
+    first, second, other = lab.submit("a"), lab.submit("a"), lab.submit("b")
+    lab.round()
+    lab.slots(0)
+    lab.launcher.die(first.attempt)
+    lab.round()
+    assert lab.waiting == [other.id, first.id, second.id]  # b's turn, as a's came already
+
+
 def test_a_new_checkpoint_counts_anew(lab):
     run = lab.submit()
     run.checkpoints.mkdir()
@@ -724,6 +733,47 @@ def test_one_that_was_killed_is_replaced_and_what_it_started_goes_on(real, wait_
     wait_until(lambda: not queue.overview(real.workspace).running and not queue.overview(real.workspace).waiting)
     assert real.starts() == Counter(run.id for run in submitted)
     assert [path.name for run in submitted for path in (run.path / "attempts").iterdir()] == ["1"] * 3
+
+
+def test_a_worker_that_dies_at_once_is_tried_thrice(real, wait_until):
+    run, other = queue.submit(real.workspace, CONFIG), queue.submit(real.workspace, CONFIG)
+    real.dispatcher(before=f"if job.name == {run.id!r}: sys.exit(1)")
+    wait_until(lambda: directory.status(other) == "completed" and directory.status(run) == "crashed")
+    assert real.starts() == {run.id: 3, other.id: 1} and directory.status(run) == "crashed"
+    assert [directory.told(run.path / "attempts" / n / "exit.json")["code"] for n in "123"] == [1, 1, 1]
+
+
+def test_what_a_killed_shim_left_behind_is_gone_before_the_next_attempt(real, wait_until):
+    """A daemon of its worker's, which the kernel does not end with it; the worker does not run twice at a time."""
+    run = queue.submit(real.workspace, CONFIG)
+    daemon = real.workspace.root / "daemon"
+    real.dispatcher(
+        before=f"""
+daemon = pathlib.Path({os.fspath(daemon)!r})
+if os.environ["CATFISH_ATTEMPT"].endswith("1"):
+    if not os.fork():
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        daemon.with_name("draft").write_text(str(os.getpid()))
+        daemon.with_name("draft").rename(daemon)
+    time.sleep(600)
+else:
+    for pid in (int(daemon.read_text()), int(daemon.with_name("worker").read_text())):
+        try:
+            state = pathlib.Path(f"/proc/{{pid}}/stat").read_text().rpartition(")")[2].split()[0]
+            assert state in "ZX", state
+        except FileNotFoundError:
+            pass
+"""
+    )
+    wait_until(daemon.exists)
+    started = directory.told(run.attempt / "started.json")
+    (real.workspace.root / "worker").write_text(str(started["pid"]))
+    os.kill(started["shim"], signal.SIGKILL)
+    wait_until(lambda: directory.status(run) == "completed")
+    assert [path.name for path in sorted((run.path / "attempts").iterdir())] == ["1", "2"]
+    assert shim.born(int(daemon.read_text())) is None and shim.born(started["pid"]) is None
 
 
 @pytest.mark.slow
