@@ -242,13 +242,13 @@ def status(job: Job, recent: list[Event] | None = None) -> Status:
     An attempt that nobody has claimed yet waits, however long. One that neither said how it ended nor lives was
     interrupted: it waits again where the queue will go on with it by itself, and else it crashed.
     """
-    recent = events.tail(job.events_path) if recent is None else recent
+    recent = events.last(job.events_path) if recent is None else recent
     if ended := _ended(job, recent):
         return ended
     if job.alive():
         wished = job.wished("stop") or job.wished("kill")
         return "stopping" if wished else "pausing" if job.wished("pause") else "running"
-    if ended := _ended(job, events.tail(job.events_path)):  # it may have ended between the two looks
+    if ended := _ended(job, events.last(job.events_path)):  # it may have ended between the two looks
         return ended
     attempt = job.attempt
     stand = stands(attempt)

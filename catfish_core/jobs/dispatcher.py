@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catfish_core.errors import CatfishError, RunError
-from catfish_core.events import tail
 from catfish_core.jobs import census, devices, directory, queue, shim, store, turns
 from catfish_core.jobs.census import Entry
 from catfish_core.jobs.launcher import Launcher, LocalLauncher, Spec
@@ -253,7 +252,7 @@ class Dispatcher:
         """How the job of `entry` stands; None where it cannot be read, which must not hold up the others."""
         job = entry.job(self.workspace)
         try:
-            return directory.status(job, tail(job.events_path, 4096))
+            return directory.status(job)
         except OSError as error:
             self.complain(f"{job.id} cannot be read: {error}")
             return None

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from catfish_core import sweeps
+from catfish_core import events, sweeps
 from catfish_core.config import ComputeConfig, SweepConfig
-from catfish_core.events import EventLog
+from catfish_core.events import EventLog, Preparing
 from catfish_core.jobs import census, directory, queue
 from catfish_core.jobs.census import Entry
 
@@ -88,6 +88,22 @@ def test_what_is_no_job_is_passed_over(lab):
     (lab.workspace.runs / "20260101-000000-loop" / "attempts" / "1").mkdir(parents=True)
     (lab.workspace.runs / "20260101-000000-loop" / "attempts" / "1" / "submitted.json").write_text("{}")
     assert found(lab) == [run.id]
+
+
+def test_of_a_finished_run_one_line_is_read(lab, monkeypatch):
+    """Thousands with long logs are looked through again and again, by a dispatcher that must give signs of life."""
+    run, waiting = lab.submit(), lab.submit()
+    lab.round()
+    with EventLog(run.events_path) as log:
+        for _ in range(1000):
+            log.append(Preparing(what="Getting ready, " * 5))
+    lab.launcher.end(run.attempt)
+    for number in range(200):
+        shutil.copytree(run.path, run.path.with_name(f"20260101-000000-{number}"))
+    parsed = []
+    monkeypatch.setattr(events, "from_json", lambda line, real=events.from_json: parsed.append(line) or real(line))
+    assert found(lab) == [waiting.id]
+    assert len(parsed) <= 201
 
 
 def test_keys_are_found_whatever_became_of_their_jobs(lab):

@@ -479,6 +479,21 @@ def test_one_of_two_is_in_charge(lab):
     second.close()
 
 
+def test_of_two_who_find_nobody_at_the_same_moment_one_is_in_charge(lab, monkeypatch):
+    first, second = (Dispatcher(lab.workspace, Played(), lab.clock) for _ in range(2))
+    lab.clock.now += queue.TTL + 1
+    holds = queue.holds
+
+    def overtaken(*asked):
+        monkeypatch.setattr(queue, "holds", holds)
+        assert second.take_charge()
+        return False
+
+    monkeypatch.setattr(queue, "holds", overtaken)
+    assert not first.take_charge() and second.in_charge()
+    first.close(), second.close()
+
+
 def test_whoever_is_silent_for_too_long_is_replaced_and_starts_nothing_more(lab):
     run, first = lab.submit(), lab.launcher
     successor = Dispatcher(lab.workspace, Played(), lab.clock)

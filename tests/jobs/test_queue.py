@@ -364,6 +364,8 @@ def test_a_full_disk_does_not_hide_how_a_run_ended(small_disk, quiet):
     fill(small_disk)
     with pytest.raises(StorageError, match="disk is full"):
         queue.again(small_disk, run)
+    with pytest.raises(StorageError, match="disk is full"):
+        directory.attempt_again(run)
     assert directory.status(run) == "completed"
     assert [path.name for path in (run.path / "attempts").iterdir()] == ["1"]
     (small_disk.root / "full").unlink()

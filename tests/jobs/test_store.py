@@ -170,7 +170,9 @@ def test_what_one_writes_no_other_overwrites(workspace):
         with open_queue(workspace) as db:
             for _ in range(25):
                 with db.writing():
+                    turn = db.served().get("a", 0)
                     db.take(ENTRY, "cpu")
+                    assert db.served()["a"] == turn + 1
 
     assert at_once([serve] * 4) == [None] * 4
     assert store.use(workspace, lambda db: db.served()) == {"a": 100}
