@@ -481,6 +481,7 @@ def test_one_of_two_is_in_charge(lab):
 
 def test_of_two_who_find_nobody_at_the_same_moment_one_is_in_charge(lab, monkeypatch):
     first, second = (Dispatcher(lab.workspace, Played(), lab.clock) for _ in range(2))
+    assert first.stand() is None
     lab.clock.now += queue.TTL + 1
     holds = queue.holds
 
