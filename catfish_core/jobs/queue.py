@@ -102,7 +102,7 @@ def again(workspace: Workspace, job: Job) -> None:
             db.enter(made[0])
 
     store.use(workspace, enter)
-    ensure_dispatcher(workspace)
+    _wake(workspace)
 
 
 def pause(workspace: Workspace, job: Job) -> None:
@@ -163,6 +163,12 @@ def ensure_dispatcher(workspace: Workspace) -> None:
 def keep_going(workspace: Workspace) -> None:
     """Start the dispatcher where none is at work although there is something to do: after a reboot, or its death."""
     if store.use(workspace, lambda db: db.entries()):
+        ensure_dispatcher(workspace)
+
+
+def _wake(workspace: Workspace) -> None:
+    """See that somebody starts what was just entered; where that fails now, the app tries again."""
+    with suppress(CatfishError, OSError):
         ensure_dispatcher(workspace)
 
 
@@ -247,7 +253,7 @@ def _entered(workspace: Workspace, draft: J, priority: int, key: str) -> J:
     finally:
         if draft.path.exists():
             shutil.rmtree(draft.path, ignore_errors=True)
-    ensure_dispatcher(workspace)
+    _wake(workspace)
     return replace(job, path=job.path.with_name(id))
 
 

@@ -1,5 +1,6 @@
 """The queue's door: what is submitted once, told to whoever waits, withdrawn, and said when it cannot be."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -169,6 +170,19 @@ def test_nobody_at_work_is_said_too(lab):
     assert stood(lab, run).reason == "It starts in a moment."
     lab.clock.now += queue.TTL + 1
     assert stood(lab, run).reason == "The queue is waking up: it starts in a moment."
+
+
+def test_where_no_dispatcher_can_be_started_now_the_job_waits_all_the_same(workspace, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(queue, "spawn", refused)
+    run = queue.submit(workspace, CONFIG)
+    assert directory.status(run) == "queued"
+    assert queue.standing(workspace, run).reason == "The queue is waking up: it starts in a moment."
+    queue.stop(workspace, run)
+    queue.again(workspace, run)
+    assert directory.status(run) == "queued"
 
 
 def test_health_in_words(lab, quiet):
