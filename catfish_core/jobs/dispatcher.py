@@ -275,9 +275,7 @@ class Dispatcher:
                 directory.attempt_again(job, entry.priority, again)
             except RunError:  # somebody pressed the button at this very moment
                 pass
-            except (
-                CatfishError
-            ) as error:  # the disk: its place is free for others, and the next census finds it again
+            except CatfishError as error:  # the disk: others have its place, and the next census finds it again
                 self.complain(str(error))
                 again = None
         with self._writing():

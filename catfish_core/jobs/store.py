@@ -332,9 +332,7 @@ def faults(path: Path) -> Iterator[None]:
         said = str(error)
         if "locked" in said or "busy" in said:
             raise _busy(path) from error
-        if "full" in said or (
-            "I/O" in said and _no_space(path)
-        ):  # SQLite cannot tell for the file it shares memory by
+        if "full" in said or ("I/O" in said and _no_space(path)):  # the second of the file it shares memory by
             what = f"The disk is full: {path.name} could not be written."
             raise StorageError(what, "Free some space (the Runs page can delete old runs) and try again.") from error
         away = "unable to open" in said and not path.exists()  # somebody set it aside at this very moment
