@@ -377,7 +377,7 @@ def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
     except FileNotFoundError:
         return [], offset
     whole = text.rfind(b"\n") + 1
-    lines = text[:whole].decode("utf-8", errors="replace").splitlines()
+    lines = text[:whole].decode("utf-8", errors="replace").split("\n")  # U+2028 is text, and no end of a line
     return [event for line in lines if (event := from_json(line)) is not None], offset + whole
 
 
@@ -398,6 +398,27 @@ def tail(path: Path, size: int = 65_536) -> list[Event]:
     except FileNotFoundError:
         return []
     return read(path, max(0, length - size))[0]
+
+
+def last(path: Path) -> list[Event]:
+    """The last event in `path`, alone in a list: all that a status needs, and a hundred times quicker than `tail`.
+
+    Lines that are no events are passed over, as `read` does; [] where there is none in the last bytes.
+    """
+    for size in (4096, 65_536):
+        try:
+            with open(path, "rb") as file:
+                length = file.seek(0, os.SEEK_END)
+                file.seek(max(0, length - size))
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        for line in reversed(text[: max(0, text.rfind(b"\n"))].decode("utf-8", errors="replace").split("\n")):
+            if (event := from_json(line)) is not None:
+                return [event]
+        if length <= size:
+            break
+    return []
 
 
 def began(path: Path) -> bool:

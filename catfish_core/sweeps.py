@@ -74,7 +74,8 @@ def create(workspace: Workspace, config: RunConfig, settings: SweepConfig, owner
 def create_in(folder: Path, config: RunConfig, settings: SweepConfig, owner: str = "") -> Sweep:
     """A new sweep directory in `folder`."""
     sweep = directory.create(Sweep, folder, config, owner)
-    write_text(sweep.settings_path, settings.model_dump_json(indent=2) + "\n")
+    with directory.whole(sweep.path):
+        write_text(sweep.settings_path, settings.model_dump_json(indent=2) + "\n")
     return sweep
 
 

@@ -98,16 +98,17 @@ def acquired(lock: FileLock, seconds: float) -> bool:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, *, make_folder: bool = True) -> Iterator[Path]:
     """A temporary sibling of `path` to write to; on success it is fsynced and takes its place in one step.
 
-    Whatever fails inside leaves `path` as it was and removes the temporary. Raises StorageError on a full or
-    closed disk.
+    Its folder is made unless `make_folder` says that it must be there. Whatever fails inside leaves `path` as it was
+    and removes the temporary. Raises StorageError on a full or closed disk.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with storage_faults(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if make_folder:
+                path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())

@@ -91,6 +91,32 @@ def test_the_tail_of_a_long_log_is_its_end(tmp_path):
     assert end[-1].step == 1999 and 10 < len(end) < 100
 
 
+def test_the_last_event_alone(tmp_path):
+    path = tmp_path / "log"
+    assert events.last(path) == []
+    with EventLog(path) as log:
+        log.append(batch(1))
+        log.append(Preparing(what="x" * 10_000))
+    assert (
+        events.last(path) == events.tail(path)[-1:] == [Preparing(what="x" * 10_000, time=events.last(path)[0].time)]
+    )
+    with open(path, "ab") as file:
+        file.write(b"no event\n{}\n\xff\n" + b'{"type": "Prepar')  # the last line is being written
+    assert events.last(path) == events.tail(path)[-1:] != []
+    path.write_bytes(b"\n" * 200_000)
+    assert events.last(path) == []
+
+
+@pytest.mark.parametrize("separator", "\u2028\u2029\x85\x0b\x0c\x1c\r")
+def test_a_line_ends_where_the_line_ends(tmp_path, separator):
+    """Names and messages may hold what Python takes for an end of a line."""
+    with EventLog(tmp_path / "log") as log:
+        log.append(batch(1))
+        log.append(Preparing(what=f"a{separator}b"))
+    for told in (events.last(tmp_path / "log"), events.read(tmp_path / "log")[0]):
+        assert told[-1].what == f"a{separator}b"
+
+
 STARTED = Started(
     classes=("cat", "fish"), samples={"train": 4}, batches=2, epochs=3, parameters=9, trained=9, device="cpu",
     dataset_version="abc",

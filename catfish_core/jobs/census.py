@@ -9,7 +9,7 @@ from typing import Literal
 from catfish_core.config import RunConfig
 from catfish_core.errors import CatfishError
 from catfish_core.jobs import directory
-from catfish_core.jobs.directory import ACTIVE, Job, told
+from catfish_core.jobs.directory import ACTIVE, Job, number, text, told
 from catfish_core.runs import Run
 from catfish_core.sweeps import Sweep
 from catfish_core.workspace import Workspace
@@ -60,8 +60,8 @@ def entry(job: Job) -> Entry:
         kind="sweep" if isinstance(job, Sweep) else "run",
         attempt=int(job.attempt.name),
         owner=job.owner(),
-        priority=int(facts.get("priority", 0)),
-        submitted=float(facts.get("time", 0.0)),
+        priority=int(number(facts, "priority")),
+        submitted=float(number(facts, "time")),
         wants=wants,
         devices=devices,
     )
@@ -75,13 +75,31 @@ def wish(config: RunConfig) -> tuple[str, int]:
 
 def found(workspace: Workspace) -> Iterator[tuple[Entry, str]]:
     """What the queue started or shall start and that has not ended, the earliest first, each with its key if any."""
-    jobs: list[Job] = [
-        *directory.every(Run, workspace.runs),
-        *directory.every(Sweep, workspace.sweeps),
-    ]
-    for job in sorted(jobs, key=lambda job: (job.id[:15], told(job.attempt / "submitted.json").get("time", 0))):
+    seen = [found for job in _every(workspace) if (found := _looked_at(job))]
+    for found in sorted(seen, key=lambda found: (found.id[:15], found.submitted)):
+        yield found, key(found.job(workspace))
+
+
+def keys(workspace: Workspace) -> Iterator[tuple[str, str]]:
+    """The key of every job that was submitted with one, whatever became of it, and the job's id."""
+    return ((mark, job.id) for job in _every(workspace) if (mark := key(job)))
+
+
+def key(job: Job) -> str:
+    """What `job` was submitted with so that it is not made twice; empty for nothing."""
+    return text(told(job.path / "job.json"), "key")
+
+
+def _every(workspace: Workspace) -> list[Job]:
+    return [*directory.every(Run, workspace.runs), *directory.every(Sweep, workspace.sweeps)]
+
+
+def _looked_at(job: Job) -> Entry | None:
+    """The newest attempt of `job` if the queue has to do with it; a directory that cannot be read is passed over."""
+    try:
         if not (job.attempt / "submitted.json").exists() or directory.status(job) not in ACTIVE:
-            continue
-        slot = str(told(job.attempt / "claim").get("slot") or "cpu")
+            return None
         waits = directory.stands(job.attempt) == "starting"
-        yield replace(entry(job), slot="" if waits else slot), str(told(job.path / "job.json").get("key", ""))
+        return replace(entry(job), slot="" if waits else text(told(job.attempt / "claim"), "slot") or "cpu")
+    except OSError:
+        return None

@@ -14,12 +14,15 @@ results. Every start has a folder of its own:
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import secrets
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +43,7 @@ Wish = Literal["stop", "pause", "kill"]
 START_GRACE = 30.0  # seconds a worker that no queue started may take to its lock
 RETRIES = 2  # times in a row that the queue starts an interrupted job again without a new checkpoint in between
 STALE = 10.0  # seconds without a heartbeat after which a shim is given up where its lock cannot be asked
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,60}")
 
 
@@ -69,7 +73,7 @@ class Job:
     @property
     def attempt(self) -> Path:
         """The folder of the newest start of the worker: its log and the wishes sent to it."""
-        numbers = [int(p.name) for p in (self.path / "attempts").glob("*") if p.name.isdigit()]
+        numbers = [int(p.name) for p in (self.path / "attempts").glob("*") if _NUMBER.fullmatch(p.name)]
         return self.path / "attempts" / str(max(numbers, default=1))
 
     @property
@@ -107,7 +111,7 @@ class Job:
 
     def owner(self) -> str:
         """The name of the person it belongs to; empty where nobody signs in."""
-        return str(told(self.path / "job.json").get("owner", ""))
+        return text(told(self.path / "job.json"), "owner")
 
     def checkpointed(self) -> int:
         """What changes with every checkpoint: when the newest was written, in nanoseconds; 0 before the first."""
@@ -125,7 +129,14 @@ class Job:
         self.wish("pause")
 
     def wish(self, what: Wish) -> None:
-        """Leave a wish for the attempt under way: a small file that its worker looks for."""
+        """Leave a wish for the attempt under way: a small file that its worker looks for.
+
+        Raises RunError where the directory has gone, which must not come back with nothing but a wish in it.
+        """
+        if not self.path.is_dir():
+            raise RunError(
+                f"This {self.noun} is not there any more.", "It was deleted or moved; the list is current."
+            )
         write_text(self.attempt / what, "")
 
     def wished(self, what: Wish) -> bool:
@@ -139,12 +150,22 @@ J = TypeVar("J", bound=Job)
 def create(kind: type[J], folder: Path, config: RunConfig, owner: str = "") -> J:
     """A new directory in `folder` with `config` in it, belonging to `owner`; its id is <when>-<slug>-<id>."""
     job = kind(folder / f"{datetime.now():%Y%m%d-%H%M%S}-{slug(config.title)}-{secrets.token_hex(3)}")
-    with storage_faults(job.path):
-        job.path.mkdir(parents=True)
-        (job.path / "attempts" / "1").mkdir(parents=True)
-    write_text(job.path / "job.json", json.dumps({"owner": owner}) + "\n")
-    write_text(job.path / "config.json", configs.dump(config))
+    with whole(job.path):
+        with storage_faults(job.path):
+            (job.path / "attempts" / "1").mkdir(parents=True)
+        write_text(job.path / "job.json", json.dumps({"owner": owner}) + "\n")
+        write_text(job.path / "config.json", configs.dump(config))
     return job
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """What is made inside is either all there or, where something is raised, not there at all."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 def find(kind: type[J], folder: Path, id: str, hint: str) -> J:
@@ -182,9 +203,24 @@ def next_attempt(job: Job) -> Path:
 def attempt_again(job: Job, priority: int = 0, retry: int = 0) -> None:
     """Have the next attempt of `job` wait for its turn; raises RunError where somebody was quicker.
 
-    `retry` counts the interruptions in a row that it follows, without a checkpoint between them.
+    `retry` counts the interruptions in a row that it follows, without a checkpoint between them. The attempt is there
+    in one step or, where the disk refuses (StorageError), not at all: an empty one would hide how the last one ended.
     """
-    submitted(job, next_attempt(job), priority, retry)
+    attempt = job.attempt
+    if attempt.is_dir() and any(attempt.iterdir()):
+        attempt = attempt.with_name(str(int(attempt.name) + 1))
+    draft = attempt.with_name(f".{secrets.token_hex(4)}")
+    with storage_faults(draft):
+        draft.parent.mkdir(exist_ok=True)
+        draft.mkdir()
+    with whole(draft), storage_faults(attempt):
+        submitted(job, draft, priority, retry)
+        try:
+            draft.rename(attempt)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                raise RunError(f"This {job.noun} is waiting already.", "Its page shows how far it is.") from None
+            raise
 
 
 def submitted(job: Job, attempt: Path, priority: int = 0, retry: int = 0) -> None:
@@ -206,13 +242,13 @@ def status(job: Job, recent: list[Event] | None = None) -> Status:
     An attempt that nobody has claimed yet waits, however long. One that neither said how it ended nor lives was
     interrupted: it waits again where the queue will go on with it by itself, and else it crashed.
     """
-    recent = events.tail(job.events_path) if recent is None else recent
+    recent = events.last(job.events_path) if recent is None else recent
     if ended := _ended(job, recent):
         return ended
     if job.alive():
         wished = job.wished("stop") or job.wished("kill")
         return "stopping" if wished else "pausing" if job.wished("pause") else "running"
-    if ended := _ended(job, events.tail(job.events_path)):  # it may have ended between the two looks
+    if ended := _ended(job, events.last(job.events_path)):  # it may have ended between the two looks
         return ended
     attempt = job.attempt
     stand = stands(attempt)
@@ -269,7 +305,7 @@ def retry(job: Job) -> int | None:
     facts = told(job.attempt / "submitted.json")
     if not facts or stands(job.attempt) not in ("ended", "lost"):
         return None
-    made = int(facts.get("retry", 0)) if facts.get("checkpoint") == job.checkpointed() else 0
+    made = int(number(facts, "retry")) if facts.get("checkpoint") == job.checkpointed() else 0
     return made + 1 if made < RETRIES else None
 
 
@@ -280,6 +316,18 @@ def told(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def number(facts: dict[str, Any], name: str) -> float:
+    """The number called `name` in a file that anybody may have written; 0 where there is none that can be kept."""
+    value = facts.get(name)
+    return value if isinstance(value, (int, float)) and abs(value) < 2**53 else 0
+
+
+def text(facts: dict[str, Any], name: str) -> str:
+    """The text called `name` in a file that anybody may have written, as valid Unicode; empty where there is none."""
+    value = facts.get(name)
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def _unqueued(job: Job) -> Status:
@@ -316,8 +364,8 @@ def _launched_again(job: Job, last: Event) -> bool:
     attempt = job.attempt
     if attempt.name == "1":
         return False
-    if (begins := told(attempt / "submitted.json").get("events")) is not None:
-        said = _since(job, int(begins))
+    if "events" in (facts := told(attempt / "submitted.json")):
+        said = _since(job, int(number(facts, "events")))
         return not (said and isinstance(said[-1], events.TERMINAL))
     began = told(attempt / "started.json").get("time")
     return last.time < began if isinstance(began, (int, float)) else True  # else on its way up

@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catfish_core.errors import CatfishError, RunError
-from catfish_core.events import tail
 from catfish_core.jobs import census, devices, directory, queue, shim, store, turns
 from catfish_core.jobs.census import Entry
 from catfish_core.jobs.launcher import Launcher, LocalLauncher, Spec
@@ -33,6 +32,7 @@ CENSUS = 15.0  # seconds between two looks at the directories for what the queue
 IDLE = 600.0  # seconds with nothing to do after which it ends
 BACKOFF = 10.0  # seconds until what could not be started is tried again
 UNCLAIMED = 10.0  # seconds a shim may take to its claim before another is sent
+REPEAT = 600.0  # seconds after which a trouble that stays is said again in the log
 FRESH = 30.0  # seconds in which a job that was just started has not yet taken the memory it will take
 OVERDUE = (
     12.0  # seconds after a wish or a last event until a shim that did not do its work is ended with all it started
@@ -63,7 +63,8 @@ class Dispatcher:
         self.busy_at = clock()
         self._store: Store | None = None
         self._read: tuple[object, list[Entry]] = (None, [])
-        self._complaint = ""
+        self._rival: Lease | None = None
+        self._complained: dict[str, float] = {}
 
     @property
     def store(self) -> Store:
@@ -81,7 +82,7 @@ class Dispatcher:
     def entries(self) -> list[Entry]:
         """All that waits or runs; read anew when something has changed."""
         db = self.store
-        version = (id(db), *db.version())
+        version = db.version()
         if version != self._read[0]:
             self._read = (version, db.entries())
         return self._read[1]
@@ -91,14 +92,30 @@ class Dispatcher:
         if self._store is not None:
             self._store.close()
             self._store = None
+        self._read = (None, [])
 
     def complain(self, what: str) -> None:
-        """Into the log, once for as long as it stays the same."""
-        if what != self._complaint:
+        """Into the log, unless it stands there from the last few minutes."""
+        now = self.clock()
+        self._complained = {said: at for said, at in self._complained.items() if now - at < REPEAT}
+        if what not in self._complained:
+            self._complained[what] = now
             print(time.strftime("%Y-%m-%d %H:%M:%S"), what, file=sys.stderr)
-        self._complaint = what
 
     # -- the lease
+
+    def stand(self) -> bool | None:
+        """Take the lease where nobody lives who has it; None while that cannot be said yet.
+
+        Raises Deposed where whoever has it gives a sign of life.
+        """
+        if self.take_charge():
+            return True
+        held = self.store.lease()
+        self._rival = self._rival or held
+        if held != self._rival:
+            raise Deposed
+        return None
 
     def take_charge(self) -> bool:
         """Take the lease where nobody lives who has it."""
@@ -129,6 +146,8 @@ class Dispatcher:
     def _writing(self) -> Iterator[None]:
         """A transaction of whoever is in charge; raises Deposed where that is another."""
         with self.store.writing():
+            if self.lease is not None and self.store.lease() is None:  # the queue was built anew under us
+                self.store.hold(self.lease)
             if not self.in_charge():
                 raise Deposed
             yield
@@ -174,16 +193,18 @@ class Dispatcher:
         return True
 
     def _take_census(self) -> None:
-        """Enter what waits or runs according to its directory and is not known here; forget what was deleted."""
+        """Enter what waits or runs according to its directory and is not known here; forget what waits no more."""
         self.census_at = self.clock()
         entries = self.entries()
         known = {(entry.id, entry.attempt) for entry in entries}
-        for entry, _ in census.found(self.workspace):
+        for entry, key in census.found(self.workspace):
             if (entry.id, entry.attempt) not in known:
                 with self._writing():
                     self.store.enter(entry)
+                    if key:
+                        self.store.remember(key, entry.id)
         for entry in entries:
-            if not entry.slot and not entry.job(self.workspace).path.exists():
+            if not entry.slot and self._status(entry) not in ("queued", None):  # deleted, or cancelled on a full disk
                 with self._writing():
                     self.store.leave(entry.id, entry.attempt)
 
@@ -212,8 +233,7 @@ class Dispatcher:
         if now - watched.looked_at < BEAT:
             return
         watched.looked_at = now
-        job = entry.job(self.workspace)
-        if directory.status(job, tail(job.events_path, 4096)) == "running":
+        if self._status(entry) in ("running", None):
             watched.overdue = None
         elif watched.overdue is None:
             watched.overdue = now
@@ -225,9 +245,17 @@ class Dispatcher:
         if self.clock() - watched.since < UNCLAIMED:
             return
         watched.since = self.clock()
-        with suppress(OSError):  # an empty claim: a shim that died between two lines
-            (self._attempt(entry) / "claim").unlink()
+        shim.disclaim(self._attempt(entry))
         self._launch(entry)
+
+    def _status(self, entry: Entry) -> directory.Status | None:
+        """How the job of `entry` stands; None where it cannot be read, which must not hold up the others."""
+        job = entry.job(self.workspace)
+        try:
+            return directory.status(job)
+        except OSError as error:
+            self.complain(f"{job.id} cannot be read: {error}")
+            return None
 
     def _settle(self, entry: Entry, said: bool) -> None:
         """An attempt has ended: see off what is left of it, free its place, and go on with it where that is due."""
@@ -240,15 +268,21 @@ class Dispatcher:
                 return  # killed, and gone in a moment
         self.watched.pop((entry.id, entry.attempt), None)
         again = None
-        if job.attempt == attempt and directory.status(job) == "queued":
+        if job.attempt == attempt and self._status(entry) == "queued":
             again = directory.retry(job)
         if again is not None:
-            with suppress(RunError):  # somebody pressed the button at this very moment
+            try:
                 directory.attempt_again(job, entry.priority, again)
+            except RunError:  # somebody pressed the button at this very moment
+                pass
+            except CatfishError as error:  # the disk: others have its place, and the next census finds it again
+                self.complain(str(error))
+                again = None
         with self._writing():
-            self.store.leave(entry.id, entry.attempt)
-            if again is not None:
-                self.store.enter(census.entry(job))
+            if again is None:
+                self.store.leave(entry.id, entry.attempt)
+            else:
+                self.store.follow(entry, census.entry(job))
 
     def _last_words(self, attempt: Path) -> str:
         said = self.launcher.logs(os.fspath(attempt), 0, 4096)[0].decode(errors="replace").strip().splitlines()
@@ -290,7 +324,7 @@ class Dispatcher:
     def _give(self, entry: Entry, slot: str) -> None:
         """Take the slot and start `entry`; nothing where it waits no more, or another dispatcher is in charge."""
         job = entry.job(self.workspace)
-        wanted = job.attempt == self._attempt(entry) and directory.status(job) == "queued"
+        wanted = job.attempt == self._attempt(entry) and self._status(entry) == "queued"
         with self._writing():
             now = self.store.entry(entry.id, entry.attempt)
             if not wanted:
@@ -310,7 +344,7 @@ class Dispatcher:
         there = {"CATFISH_HOME": os.fspath(self.workspace.root), shim.SLOT: entry.slot}
         try:
             self.launcher.submit(Spec(self._attempt(entry), command, {**extra, **there}))
-        except CatfishError as error:
+        except (CatfishError, OSError) as error:  # the disk, or no more processes
             self._refuse(entry, str(error))
 
     def _refuse(self, entry: Entry, trouble: str) -> None:
@@ -330,42 +364,33 @@ def main(arguments: list[str]) -> int:
     workspace = Workspace(Path(arguments[0]).resolve())
     dispatcher = Dispatcher(workspace, LocalLauncher())
     with suppress(Deposed):
-        if _elected(dispatcher):
-            while _round(dispatcher):
-                time.sleep(POLL)
+        _until_said(dispatcher, dispatcher.stand)
+        _until_said(dispatcher, lambda: None if dispatcher.step() else True)
     dispatcher.close()
     return 0
 
 
-def _elected(dispatcher: Dispatcher) -> bool:
-    """Take the lease as soon as nobody holds it; False where whoever does gives signs of life."""
-    first = dispatcher.store.lease()
-    while not dispatcher.take_charge():
-        if first is not None and dispatcher.store.lease() != first:
-            return False
-        first = first or dispatcher.store.lease()
-        time.sleep(POLL)
-    return True
-
-
-def _round(dispatcher: Dispatcher) -> bool:
-    """One round; a fault of the disk or of a directory is logged, and the next round tries again."""
-    try:
-        return dispatcher.step()
-    except Deposed:
-        raise
-    except store.Damaged as error:
-        print(error, file=sys.stderr)
-        dispatcher.close()
-        store.heal(dispatcher.workspace)
-    except CatfishError as error:
-        dispatcher.complain(str(error))
-        time.sleep(BEAT)
-    except Exception:  # the outermost edge: whatever it was, what waits must not wait for good
-        traceback.print_exc()
-        dispatcher.close()
-        time.sleep(BEAT)
-    return True
+def _until_said(dispatcher: Dispatcher, work: Callable[[], bool | None]) -> None:
+    """Do `work` until it says something; a fault of the disk or of a directory is logged, and the next try comes."""
+    while True:
+        try:
+            try:
+                if work() is not None:
+                    return
+            except store.Damaged as error:
+                print(error, file=sys.stderr)
+                dispatcher.close()
+                store.heal(dispatcher.workspace)
+            time.sleep(POLL)
+        except Deposed:
+            raise
+        except CatfishError as error:
+            dispatcher.complain(str(error))
+            time.sleep(BEAT)
+        except Exception:  # the outermost edge: whatever it was, what waits must not wait for good
+            traceback.print_exc()
+            dispatcher.close()
+            time.sleep(BEAT)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Launcher(Protocol):
         """Start `spec` unless it was started before; its key. Raises CatfishError where it cannot."""
 
     def poll(self, keys: Iterable[str]) -> dict[str, State]:
-        """How each stands. *lost*: it ended without saying how, or could not begin."""
+        """How each stands, without those that cannot be asked. *lost*: it ended without a word, or never began."""
 
     def stop(self, key: str, grace: float) -> None:
         """Ask it to stop; after `grace` seconds it is told, then made to."""
@@ -80,7 +80,10 @@ class LocalLauncher:
         """How each stands, from its exit.json, the lock on its claim, and the shims started here."""
         gone = {key for key, begun in self._shims.items() if begun.poll() is not None}  # asked first, and seen off
         self._shims = {key: begun for key, begun in self._shims.items() if key not in gone}
-        states = {key: directory.stands(Path(key)) for key in keys}
+        states: dict[str, State] = {}
+        for key in keys:
+            with suppress(OSError):
+                states[key] = directory.stands(Path(key))
         return {key: "lost" if state == "starting" and key in gone else state for key, state in states.items()}
 
     def stop(self, key: str, grace: float) -> None:

@@ -21,7 +21,7 @@ import psutil
 
 from catfish_core import sweeps
 from catfish_core.config import RunConfig, SweepConfig
-from catfish_core.errors import CatfishError, ConfigError, RunError, storage_faults
+from catfish_core.errors import CatfishError, ConfigError, RunError, StorageError, storage_faults
 from catfish_core.jobs import census, directory, shim, store, turns
 from catfish_core.jobs.census import Entry
 from catfish_core.jobs.devices import Device, devices
@@ -88,18 +88,21 @@ def submit_sweep(workspace: Workspace, config: RunConfig, settings: SweepConfig,
 
 def again(workspace: Workspace, job: Job) -> None:
     """A new attempt that waits for its turn: it resumes, retries, goes on. Raises RunError while one is under way."""
-    if directory.status(job) in ACTIVE:
-        raise RunError(f"This {job.noun} is waiting or {job.doing} already.", "Its page shows how far it is.")
-    _check_limit(workspace, job.owner())
-    directory.attempt_again(job)
-    entry = census.entry(job)
+    made: list[Entry] = []
 
     def enter(db: Store) -> None:
         with db.writing():
-            db.enter(entry)
+            if not made:  # else it was written down before the queue turned out to be damaged
+                if directory.status(job) in ACTIVE:
+                    what = f"This {job.noun} is waiting or {job.doing} already."
+                    raise RunError(what, "Its page shows how far it is.")
+                _check_limit(workspace, job.owner(), db)
+                directory.attempt_again(job)
+                made.append(census.entry(job))
+            db.enter(made[0])
 
     store.use(workspace, enter)
-    ensure_dispatcher(workspace)
+    _wake(workspace)
 
 
 def pause(workspace: Workspace, job: Job) -> None:
@@ -163,6 +166,12 @@ def keep_going(workspace: Workspace) -> None:
         ensure_dispatcher(workspace)
 
 
+def _wake(workspace: Workspace) -> None:
+    """See that somebody starts what was just entered; where that fails now, the app tries again."""
+    with suppress(CatfishError, OSError):
+        ensure_dispatcher(workspace)
+
+
 def health(workspace: Workspace) -> Health:
     """Whether a dispatcher is at work."""
     lease = store.use(workspace, lambda db: db.lease())
@@ -214,17 +223,19 @@ def _drafts(folder: Path) -> Path:
 
 def _entered(workspace: Workspace, draft: J, priority: int, key: str) -> J:
     """The job in the directory `draft`, moved to its place and waiting; the earlier one where `key` is known."""
-    if key:
-        write_text(draft.path / "job.json", json.dumps({"owner": draft.owner(), "key": key}) + "\n")
-    directory.submitted(draft, draft.attempt, priority)
     job = replace(draft, path=draft.path.parents[1] / draft.id)
-    listed = census.entry(draft)
+    with directory.whole(draft.path):
+        if key:
+            write_text(draft.path / "job.json", json.dumps({"owner": draft.owner(), "key": key}) + "\n")
+        directory.submitted(draft, draft.attempt, priority)
+        listed = census.entry(draft)
 
     def enter(db: Store) -> str:
         with db.writing():
-            if key and (known := db.keyed(key)):
+            known = db.keyed(key) if key else None
+            if known and job.path.with_name(known).exists():  # what was deleted may be made once more
                 return known
-            _check_limit(workspace, listed.owner, db.entries())
+            _check_limit(workspace, listed.owner, db)
             with storage_faults(job.path):
                 if draft.path.exists():  # else it was moved before the queue turned out to be damaged
                     draft.path.rename(job.path)
@@ -242,17 +253,14 @@ def _entered(workspace: Workspace, draft: J, priority: int, key: str) -> J:
     finally:
         if draft.path.exists():
             shutil.rmtree(draft.path, ignore_errors=True)
-    ensure_dispatcher(workspace)
+    _wake(workspace)
     return replace(job, path=job.path.with_name(id))
 
 
-def _check_limit(workspace: Workspace, owner: str, entries: Sequence[Entry] | None = None) -> None:
+def _check_limit(workspace: Workspace, owner: str, db: Store) -> None:
     """Raises RunError where `owner` has as many waiting as one person may."""
     limit = _settings(workspace).waiting_per_user
-    if limit is None:
-        return
-    entries = store.use(workspace, lambda db: db.entries()) if entries is None else entries
-    if sum(entry.owner == owner and not entry.slot for entry in entries) >= limit:
+    if limit is not None and sum(entry.owner == owner and not entry.slot for entry in db.entries()) >= limit:
         raise RunError(
             f"There are {limit} jobs of yours in the queue already, as many as one person may have.",
             "Wait until one starts, or cancel one.",
@@ -260,14 +268,15 @@ def _check_limit(workspace: Workspace, owner: str, entries: Sequence[Entry] | No
 
 
 def _withdraw(workspace: Workspace, job: Job, wish: directory.Wish) -> None:
-    """Leave the wish first: whatever becomes of the queue, the shim looks for it before it starts anything."""
+    """Leave the wish, which is what counts: shim and dispatcher look for it before they start anything."""
     job.wish(wish)
 
     def leave(db: Store) -> None:
         with db.writing():
             db.withdraw(job.id)
 
-    store.use(workspace, leave)
+    with suppress(StorageError):  # full, or busy: the dispatcher finds it later
+        store.use(workspace, leave)
 
 
 def _asleep(workspace: Workspace) -> str:

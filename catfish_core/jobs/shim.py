@@ -69,6 +69,27 @@ def claim(attempt: Path) -> int | None:
     return held
 
 
+def disclaim(attempt: Path) -> None:
+    """Remove the claim that a shim left empty which died between two lines; one that is held or written stays.
+
+    Asked under its lock: a shim that was merely slow holds it, or finds that its claim has gone, and leaves.
+    """
+    try:
+        claimed = os.open(attempt / "claim", os.O_RDWR)
+    except OSError:
+        return
+    try:
+        with suppress(OSError):
+            if sys.platform != "win32":
+                import fcntl
+
+                fcntl.flock(claimed, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(claimed).st_size == 0:
+                os.unlink(attempt / "claim")
+    finally:
+        os.close(claimed)
+
+
 def write_down(path: Path, content: dict[str, Any]) -> None:
     """Replace `path` by `content` in one step; raises OSError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -8,6 +8,7 @@ for people.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from catfish_core.errors import StorageError
+from catfish_core.errors import StorageError, storage_faults
 from catfish_core.jobs import census
 from catfish_core.jobs.census import Entry
 from catfish_core.workspace import Workspace, acquired, lock_at
@@ -125,6 +126,12 @@ class Store:
         """Forget an attempt that has ended."""
         self._ask("DELETE FROM jobs WHERE id = ? AND attempt = ?", id, attempt)
 
+    def follow(self, entry: Entry, next: Entry) -> None:
+        """Let `next`, a new attempt of the same job, wait where the interrupted `entry` stood."""
+        found = self._ask("SELECT seq FROM jobs WHERE id = ? AND attempt = ?", entry.id, entry.attempt)
+        self.leave(entry.id, entry.attempt)
+        self._insert("INSERT OR IGNORE INTO jobs", {"seq": found[0][0] if found else None, **vars(next)})
+
     def take(self, entry: Entry, slot: str) -> None:
         """Give `entry` its slot, and its owner's turn to the others."""
         self._ask(
@@ -155,7 +162,7 @@ class Store:
 
     def remember(self, key: str, id: str) -> None:
         """The job `id` was submitted with `key`."""
-        self._ask("INSERT OR IGNORE INTO keys VALUES (?, ?)", key, id)
+        self._ask("INSERT OR REPLACE INTO keys VALUES (?, ?)", key, id)
 
     def lease(self) -> Lease | None:
         """Who is in charge; None where nobody ever was."""
@@ -201,6 +208,8 @@ def opened(workspace: Workspace) -> Store:
     store = _connected(path)
     try:
         version = int(store._ask("PRAGMA user_version")[0][0])
+        if not version:  # a queue has its tables before it gets its name
+            raise Damaged(f"{path.name} is damaged: it is empty.")
         if version < len(MIGRATIONS):
             _migrate(store)
         elif version > len(MIGRATIONS):
@@ -212,8 +221,9 @@ def opened(workspace: Workspace) -> Store:
 
 
 def _connected(path: Path) -> Store:
-    with faults(path):
-        connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None)
+    with faults(path):  # mode=rw: one that was set aside at this very moment does not come back empty
+        address = f"{path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(address, uri=True, timeout=BUSY, isolation_level=None)
         try:
             connection.execute("PRAGMA synchronous = NORMAL")
             return Store(path, connection)
@@ -235,53 +245,63 @@ def _migrate(store: Store) -> None:
 
 def _make(workspace: Workspace) -> None:
     """A new queue, filled from the directories before it takes its place; nothing where there is one already."""
-    path = path_in(workspace)
-    lock = lock_at(workspace.root, "queue.lock")
-    if not acquired(lock, BUSY):
-        raise _busy(path)
-    with lock:
-        if path.exists():
-            return
-        draft = path.with_name(".queue.db.new")
-        for old in _files(draft):
-            old.unlink(missing_ok=True)
-        with faults(path):
-            os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
-        with closing(_connected(draft)) as store:
-            _migrate(store)
-            with store.writing():
-                for entry, key in census.found(workspace):
-                    store.enter(entry)
-                    if key:
-                        store.remember(key, entry.id)
-            store._ask("PRAGMA journal_mode = DELETE")  # all of it in one file, which is then moved
-        for old in _files(path):  # left of one that somebody deleted
-            old.unlink(missing_ok=True)
-        os.replace(draft, path)
-        with closing(_connected(path)) as store:
-            store._ask("PRAGMA journal_mode = WAL")
+    with _alone(workspace):
+        if not path_in(workspace).exists():
+            _build(workspace)
 
 
 def heal(workspace: Workspace) -> None:
     """Set a damaged queue aside, under its name and the time, and build a new one from the directories."""
     path = path_in(workspace)
-    lock = lock_at(workspace.root, "queue.lock")
-    if not acquired(lock, BUSY):
-        raise _busy(path)
-    with lock:
+    with _alone(workspace):
         if _sound(path):
             return  # somebody was quicker
         stamp = time.strftime("%Y%m%d-%H%M%S")
         for file in _files(path):
-            with suppress(FileNotFoundError):
+            with storage_faults(path), suppress(FileNotFoundError):
                 os.replace(file, file.with_name(f"{file.name}.damaged-{stamp}"))
-    _make(workspace)
+        _build(workspace)
+
+
+@contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    """Nobody else makes or sets aside the queue meanwhile."""
+    lock = lock_at(workspace.root, "queue.lock")
+    if not acquired(lock, BUSY):
+        raise _busy(path_in(workspace))
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build(workspace: Workspace) -> None:
+    path = path_in(workspace)
+    draft = path.with_name(".queue.db.new")
+    with storage_faults(path):
+        for old in _files(draft):
+            old.unlink(missing_ok=True)
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(_connected(draft)) as store:
+        _migrate(store)
+        with store.writing():
+            for entry, _ in census.found(workspace):
+                store.enter(entry)
+            for key, id in census.keys(workspace):
+                store.remember(key, id)
+    # closing put all of it into the one file, which is then moved
+    with storage_faults(path):
+        for old in _files(path):  # left of one that somebody deleted
+            old.unlink(missing_ok=True)
+        os.replace(draft, path)
 
 
 def _sound(path: Path) -> bool:
+    """Whether all that is asked of the queue has an answer."""
     try:
         with closing(_connected(path)) as store:
-            return store._ask("PRAGMA quick_check(1)") == [("ok",)] and bool(store._ask("SELECT count(*) FROM jobs"))
+            store.entries(), store.served(), store.lease(), store.keyed("")
+            return store._ask("PRAGMA quick_check(1)") == [("ok",)]
     except Damaged:
         return False
 
@@ -297,6 +317,12 @@ def _busy(path: Path) -> StorageError:
     )
 
 
+def _no_space(path: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(path.parent).free < 2**16
+    return False
+
+
 @contextmanager
 def faults(path: Path) -> Iterator[None]:
     """Turn what SQLite says of `path` into a sentence."""
@@ -306,10 +332,11 @@ def faults(path: Path) -> Iterator[None]:
         said = str(error)
         if "locked" in said or "busy" in said:
             raise _busy(path) from error
-        if "full" in said:
+        if "full" in said or ("I/O" in said and _no_space(path)):  # the second of the file it shares memory by
             what = f"The disk is full: {path.name} could not be written."
             raise StorageError(what, "Free some space (the Runs page can delete old runs) and try again.") from error
-        if "no such" in said or "malformed" in said:  # a table, a column: not our file
+        away = "unable to open" in said and not path.exists()  # somebody set it aside at this very moment
+        if away or "no such" in said or "malformed" in said:  # a table, a column: not our file
             raise Damaged(f"{path.name} is damaged: {said}.") from error
         raise StorageError(
             f"The queue cannot be used: {said}.", f"See that {path} can be read and written by CatFish."

@@ -63,7 +63,10 @@ class Saved:
 def save(
     folder: Path, model: nn.Module, config: RunConfig, classes: tuple[str, ...], mean: Statistics, std: Statistics
 ) -> None:
-    """Write `model` and its description into `folder`, each file whole or not at all; raises StorageError."""
+    """Write `model` and its description into `folder`, which is there, each file whole or not at all.
+
+    Raises StorageError, also where the folder has gone: it must not come back with nothing but weights in it.
+    """
     description = Description(
         model=config.model,
         classes=classes,
@@ -73,7 +76,7 @@ def save(
         std=std,
     )
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic(folder / WEIGHTS) as temporary:
+    with atomic(folder / WEIGHTS, make_folder=False) as temporary:
         write(tensors, temporary, {"format": "pt"})
     write_text(folder / DESCRIPTION, description.model_dump_json(indent=2) + "\n")
 

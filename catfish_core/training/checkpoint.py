@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from catfish_core.errors import UNREADABLE_TENSORS, RunError, StorageError
+from catfish_core.errors import UNREADABLE_TENSORS, RunError, StorageError, storage_faults
 from catfish_core.events import NotSaved
 from catfish_core.models.build import fixed
 from catfish_core.training.compute import Compute
@@ -49,9 +49,12 @@ def save(path: Path, state: TrainState) -> None:
     """Write all that changes while `state` learns to `path`; what was there becomes the previous one.
 
     Frozen weights are left out: they are built again from where they came. Raises StorageError when the disk
-    refuses; what was written before can be read all the same.
+    refuses, or where the run's directory was moved away: it must not come back with nothing but a checkpoint in it.
+    What was written before can be read all the same.
     """
-    with atomic(path) as temporary:
+    with storage_faults(path):
+        path.parent.mkdir(exist_ok=True)
+    with atomic(path, make_folder=False) as temporary:
         with open(temporary, "wb") as file:
             _write(content(state), file)
         with suppress(FileNotFoundError):

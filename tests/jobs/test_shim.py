@@ -1,5 +1,6 @@
 """The shim: one start an attempt, wishes that are obeyed whatever the command does, nothing left behind."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -126,6 +127,53 @@ def test_nothing_is_left_behind(attempt, stand_by, tmp_path):
     assert stand_by(program).wait(20) == shim.DONE
     pids = json.loads((tmp_path / "pids").read_text())
     assert len(pids) == 2 and all(gone(pid) for pid in pids)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to somebody else than init")
+def test_a_daemon_of_a_command_that_hangs_is_ended_with_it(attempt, stand_by, wait_until, tmp_path):
+    """Forked twice, with a session of its own, its parent gone: it came to the shim."""
+    program = (
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "if not os.fork():\n"
+        "    os.setsid()\n"
+        "    if os.fork():\n"
+        "        os._exit(0)\n"
+        f"    open({os.fspath(tmp_path / 'daemon')!r}, 'w').write(str(os.getpid()))\n"
+        "time.sleep(600)"
+    )
+    begun = stand_by(program)
+    daemon = int(wait_until(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text()))
+    worker = said(attempt, "started.json")["pid"]
+    assert os.getsid(daemon) not in (worker, begun.pid) and psutil.Process(daemon).ppid() == begun.pid
+    (attempt / "stop").write_text("0.1")
+    assert begun.wait(10) == shim.DONE
+    assert gone(worker) and gone(daemon)
+
+
+def test_a_claim_that_is_held_or_written_stays(attempt, stubborn):
+    before = (attempt / "claim").read_text()
+    shim.disclaim(attempt)
+    begun, _ = stubborn
+    begun.kill()
+    begun.wait()
+    shim.disclaim(attempt)
+    assert (attempt / "claim").read_text() == before
+
+
+def test_an_empty_claim_that_nobody_holds_goes(attempt):
+    shim.disclaim(attempt)  # where there is none
+    (attempt / "claim").touch()
+    shim.disclaim(attempt)
+    assert not (attempt / "claim").exists()
+
+
+def test_a_shim_between_two_lines_keeps_its_claim(attempt):
+    held = os.open(attempt / "claim", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    shim.disclaim(attempt)
+    assert (attempt / "claim").exists()
+    os.close(held)
 
 
 @pytest.mark.parametrize("moved", [True, False])

@@ -31,7 +31,8 @@ from catfish_core.events import (
     Tested,
     drain,
 )
-from catfish_core.jobs import queue, worker
+from catfish_core.jobs import directory, queue, worker
+from catfish_core.jobs.launcher import remains
 from catfish_core.jobs.wish import StopWish
 from catfish_core.workspace import write_text
 
@@ -387,6 +388,47 @@ def test_a_worker_killed_at_any_moment_is_noticed_and_the_run_ends_as_if_it_had_
     whole = runs.create(workspace, config)
     worker.work(whole)
     same(run, whole)
+
+
+def test_a_worker_that_dies_after_its_last_epoch_has_lost_nothing(workspace, tiny_dataset, monkeypatch):
+    """Before it said that it was done, or before it was tested: nothing is trained again."""
+    whole, run = (runs.create(workspace, configured(epochs=3)) for _ in range(2))
+    for each in (whole, run):
+        directory.submitted(each, each.attempt)
+        worker.work(each)
+    told = run.events_path.read_bytes().splitlines(keepends=True)
+    last = max(number for number, line in enumerate(told) if b'"type": "EpochEnd"' in line)
+    for kept in (last + 1, len(told) - 1):
+        run.events_path.write_bytes(b"".join(told[:kept]))
+        (run.attempt / "exit.json").write_text('{"code": null, "signal": 9, "reason": "ended"}')
+        assert runs.status(run) == "queued"  # the dispatcher goes on with it
+        directory.attempt_again(run, retry=1)
+        heard = []
+        assert isinstance(worker.work(run, heard.append), Completed)
+        assert not any(isinstance(event, (BatchEnd, EpochEnd)) for event in heard)
+        assert runs.status(run) == "completed" and run.model_path.read_bytes() == whole.model_path.read_bytes()
+        assert run.report_path.read_bytes() == whole.report_path.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_run_directory_that_goes_while_it_trains_does_not_come_back(
+    workspace, launched, tiny_dataset, tmp_path, moved
+):
+    """Nothing writes there any more, and no process stays."""
+    run = launched(configured(epochs=5000))
+    wait_for(lambda: any(isinstance(event, EpochEnd) for event in said(run)))
+    attempt = run.attempt
+    if moved:
+        run.path.rename(tmp_path / "elsewhere")
+    else:
+        shutil.rmtree(run.path, ignore_errors=True)
+    wait_for(lambda: not remains(attempt), 15)
+    wait_for(lambda: not queue.overview(workspace).running)
+    assert not run.path.exists() and runs.listing(workspace) == []
+    if moved:
+        (tmp_path / "elsewhere").rename(run.path)
+        assert runs.status(run) != "completed" and any(run.checkpoints.glob("*.pt"))
 
 
 def test_a_checkpoint_with_code_in_it_is_put_aside_and_runs_nothing(workspace, tiny_dataset, tmp_path):
