@@ -98,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="how long it is measured (10)")
     parser.add_argument("--page", choices=list(PAGES), default="run", help="which page they are on (run)")
     parser.add_argument("--churn", type=float, default=0.0, metavar="S", help="every S seconds one leaves, one comes")
-    parser.add_argument("--size", type=int, default=64, metavar="PX", help="photos; smaller ones make epochs shorter")
+    parser.add_argument("--size", type=int, default=DataConfig().image_size, metavar="PX", help="of the photos")
     parser.add_argument("--json", type=Path, default=LATEST, metavar="PATH", help="where to write it")
     asked = parser.parse_args(arguments)
     try:

@@ -170,7 +170,8 @@ class Visitor:
 
     def _look_at(self, data: str, at: float) -> None:
         if CURVE in data[:100]:
-            figure: dict[str, Any] = json.loads(data)["figure"]
+            told = json.loads(data)["figure"]
+            figure: dict[str, Any] = json.loads(told) if isinstance(told, str) else told
             if xs := figure["data"][0]["x"]:
                 self.sights.append(Sight(at, "step", xs[-1]))
         else:
