@@ -15,7 +15,7 @@ from catfish_core import events
 from catfish_core.events import BatchEnd, EpochEnd, Event, Resumed, Started, Tested, Unfrozen
 from catfish_core.jobs.directory import Job
 
-POINTS = 2000  # as many as a chart draws without effort
+POINTS = 1000  # as many as a chart has pixels; every second each of them travels to all who watch
 RECENT = 5  # epochs whose mean length foretells the next
 FORWARD = 1 / 3  # of a step's work is the forward pass, all that validation needs: a guess until one has been seen
 
@@ -24,7 +24,7 @@ class Thinned:
     """A curve of any length in at most `limit` points: each is the mean of `stride` neighbours.
 
     When it is full, neighbours are joined in pairs and the stride doubles, so that a run of a million steps
-    costs as much memory and drawing as one of two thousand.
+    costs as much memory and drawing as one of a thousand.
     """
 
     def __init__(self, limit: int = POINTS) -> None:
