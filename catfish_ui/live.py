@@ -15,7 +15,6 @@ from catfish_ui.progress import Progress
 from catfish_ui.text import duration, hits, percent, plain
 from catfish_ui.waiting import Wait
 
-FRESH = 0.25  # seconds within which everybody who watches a run is shown the same
 HEIGHT = 240  # pixels of a curve, and of what stands there before it
 BOXES = {"wait": st.info, "good": st.success, "warn": st.warning, "bad": st.error}
 ICONS = {
@@ -37,20 +36,14 @@ def show(run: Run) -> Status:
 
 def _tick(run: Run, was_active: bool) -> None:
     with guard.page_guard():
-        log = cache.run_log(run)
-        progress = log.refresh(within=FRESH)
-        now = log.made(_status, run)
+        progress, now = cache.standing(run)
         if was_active and now not in runs.ACTIVE:
             st.rerun()
         waits = waiting.of(run) if now == "queued" else None
         with st.container(border=True, key="run_panel"):
             _panel(run, now, progress, waits)
         if progress.batch is not None or now in runs.ACTIVE and not (waits and waits.long):
-            _curves(run, now, log.made(_drawn, now in runs.ACTIVE))
-
-
-def _status(progress: Progress, run: Run) -> Status:
-    return runs.status(run, [progress.last] if progress.last else [])
+            _curves(run, now, cache.run_log(run).made(_drawn, now in runs.ACTIVE))
 
 
 def _panel(run: Run, now: Status, progress: Progress, waits: Wait | None) -> None:
