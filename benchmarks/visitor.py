@@ -51,7 +51,7 @@ class Visitor:
     """A tab on `page` ("run", "lab", "" for Home) of the app at `port`, with `query` in its address.
 
     `sights` is what it saw, `looks` how many times a part of the page was drawn anew, by its id; `received` counts
-    bytes, `faults` are the errors it was shown.
+    bytes, `title` is the page's heading, `faults` are the errors it was shown.
     """
 
     port: int
@@ -60,6 +60,7 @@ class Visitor:
     sights: list[Sight] = field(default_factory=list)
     looks: Counter[str] = field(default_factory=Counter)
     received: int = 0
+    title: str = ""
     faults: list[str] = field(default_factory=list)
     until: float = math.inf  # when it left, in seconds since 1970
     _connection: ClientConnection | None = None
@@ -113,6 +114,8 @@ class Visitor:
         what = message.WhichOneof("type")
         if what == "new_session":
             self._begin(message)
+        elif what == "navigation":
+            self._page_hash = message.navigation.page_script_hash
         elif what == "auto_rerun":
             self._start_timer(message.auto_rerun.fragment_id, message.auto_rerun.interval)
         elif what == "stop_auto_rerun":
@@ -129,7 +132,7 @@ class Visitor:
 
     def _begin(self, message: ForwardMsg) -> None:
         new = message.new_session
-        self._page_hash = new.page_script_hash
+        self._page_hash = self._page_hash or new.page_script_hash
         self._max_age = new.config.max_cached_message_age
         if not message.metadata.run.fragment_ids:  # the whole page is drawn, its parts say anew how often
             self._stop_timers()
@@ -155,7 +158,9 @@ class Visitor:
             return
         element = message.delta.new_element
         kind = element.WhichOneof("type")
-        if kind == "markdown":
+        if kind == "heading" and element.heading.tag == "h1":
+            self.title = element.heading.body
+        elif kind == "markdown":
             self._read(element.markdown.body, at)
         elif kind == "bidi_component":
             self._look_at(element.bidi_component.json or element.bidi_component.mixed.json, at)

@@ -17,7 +17,7 @@ from benchmarks.sessions import Fact, Measured, Sample, delays, facts, growth, t
 from benchmarks.visitor import Sight, Visitor
 from catfish_core import runs
 from catfish_core.config import RunConfig
-from catfish_core.events import BatchEnd, EventLog, Started
+from catfish_core.events import BatchEnd, EventLog, Started, Stopped
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,18 +105,20 @@ def test_a_visitor_sees_what_a_run_says(workspace):
             for batch in (0, 1):
                 log.append(step(epoch, batch, time.time()))
             await until(lambda epoch=epoch: visitor.sights and visitor.sights[-1].position == epoch + 1)
+        log.append(Stopped(epoch=1, kept_epoch=None, seconds=1))
+        await until(lambda: visitor.looks[""] == 2)  # all of it is drawn anew
         task.cancel()
         await asyncio.wait([task])
         return visitor
 
     with log, FileLock(run.lock_path), place.app(workspace) as (_, port):
         visitor = asyncio.run(look_on())
-    assert not visitor.faults
+    assert not visitor.faults and visitor.title == "Watched"  # still the page it came for
     for kind in ("epoch", "step"):
         told = facts(run.events()[0])[kind]
         waits = delays(told, [sight for sight in visitor.sights if sight.kind == kind], 0, math.inf)
         assert len(waits) == len(told) and all(0 <= wait < 20 for wait in waits)
-    assert len(visitor.looks) >= 2 and visitor.looks[""] == 1  # the page once, its parts more often
+    assert len(visitor.looks) >= 2 and visitor.looks[""] == 2  # the page twice, its parts more often
 
 
 async def until(holds, seconds=30):
