@@ -10,7 +10,7 @@ comma := ,
 # Of `make test`: how many files of tests run at a time. Browsers come after them, one by one: they keep people's time.
 WORKERS ?= 2
 
-.PHONY: run lab test test-all faults lint types check audit bench bench-scale clean help
+.PHONY: run lab test test-all faults lint types check audit bench bench-scale bench-sessions clean help
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -57,6 +57,9 @@ bench: $(VENV)/.installed  ## how fast the engine is, beside the course's loop a
 
 bench-scale: $(VENV)/.installed  ## what 1,000, 10,000 and 100,000 photos cost (minutes; ARGS="--sizes 1000 10000")
 	$(BIN)/python -m benchmarks.scale $(ARGS)
+
+bench-sessions: $(VENV)/.installed  ## 20 browsers on a live run: how late they are told, what the server does (12 minutes; ARGS="--minutes 2")
+	$(BIN)/python -m benchmarks.sessions $(ARGS)
 
 clean:  ## remove the virtual environment and all caches (never the workspace)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

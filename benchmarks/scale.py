@@ -14,22 +14,21 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from benchmarks import place
 from benchmarks.peak import ROOT
 from catfish_core import events, runs
 from catfish_core.config import ComputeConfig, DataConfig, ModelConfig, RunConfig, TrainingConfig
 from catfish_core.data import library
 from catfish_core.errors import CatfishError, RunError
 from catfish_core.events import Completed, EpochEnd, Preparing
-from catfish_core.workspace import HOME, Workspace, write_text
+from catfish_core.workspace import Workspace, write_text
 
 SIZES = (1_000, 10_000, 100_000)
 LATEST = Path(__file__).parent / "results" / "scale.json"
@@ -88,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     rows: list[Scale] = []
     try:
         for size in asked.sizes:
-            with _workspace() as workspace:
+            with place.empty("catfish-scale-") as workspace:
                 made = _measured(workspace, size, asked.arch)
             first = rows[0] if rows else made
             ratio = (made.epoch_cpu_s / made.photos) / (first.epoch_cpu_s / first.photos)
@@ -229,20 +228,6 @@ def table(rows: Sequence[Scale]) -> str:
             ]
         )
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-@contextmanager
-def _workspace() -> Iterator[Workspace]:
-    """An empty workspace that is gone afterwards; CATFISH_HOME points at it meanwhile."""
-    before = os.environ.get(HOME)
-    with tempfile.TemporaryDirectory(prefix="catfish-scale-", ignore_cleanup_errors=True) as folder:
-        os.environ[HOME] = folder
-        try:
-            yield Workspace(Path(folder).resolve())
-        finally:
-            os.environ.pop(HOME)
-            if before is not None:
-                os.environ[HOME] = before
 
 
 def _tell(size: int, what: str) -> None:

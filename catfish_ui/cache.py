@@ -15,6 +15,7 @@ from typing import Any, Literal
 import streamlit as st
 from PIL import Image
 
+from catfish_core import runs
 from catfish_core import sweeps as sweep_store
 from catfish_core.data import library, photos, sketchbook
 from catfish_core.data.library import Dataset
@@ -24,13 +25,15 @@ from catfish_core.jobs.directory import Job
 from catfish_core.lab import checks
 from catfish_core.lab.machine import Meter
 from catfish_core.lab.messages import Watch
-from catfish_core.runs import Run
+from catfish_core.runs import Run, Status
 from catfish_core.serving import client
 from catfish_core.serving.client import Answer
 from catfish_core.sweeps import Sweep, SweepSummary
 from catfish_core.workspace import Workspace
 from catfish_ui.progress import Log, Progress
 from catfish_ui.sweep_progress import SweepProgress
+
+FRESH = 0.25  # seconds within which everybody who watches a run is shown the same
 
 
 def workspace() -> Workspace:
@@ -54,6 +57,17 @@ def _log(path: str) -> Log[Progress]:
 def run_log(run: Run) -> Log[Progress]:
     """The log of a run, shared by everybody who looks at it, so that each line is read once."""
     return _log(str(run.path))
+
+
+def standing(run: Run) -> tuple[Progress, Status]:
+    """How far a run is and how it stands, looked at once for all who ask within FRESH."""
+    log = run_log(run)
+    progress = log.refresh(within=FRESH)
+    return progress, log.made(_status, run)
+
+
+def _status(progress: Progress, run: Run) -> Status:
+    return runs.status(run, [progress.last] if progress.last else [])
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)

@@ -106,8 +106,8 @@ def _at_work(view: _View, entry: Entry, words: dict[str, str], share: Share | No
 def _stage(job: Job) -> tuple[str, float, float | None]:
     """How far a job is: in words, as a part of the whole, and the seconds that are left."""
     if isinstance(job, Run):
-        progress = cache.run_log(job).refresh()
-        line = status.line(directory.status(job), progress)
+        progress, now = cache.standing(job)
+        line = status.line(now, progress)
         return line.text, line.fraction, progress.seconds_left
     assert isinstance(job, Sweep)
     line = sweep_status.line(directory.status(job), cache.sweep_log(job).refresh())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from dataclasses import dataclass
 
 import streamlit as st
 
@@ -28,21 +29,21 @@ def show(run: Run) -> Status:
     """Draw the run as it is now; while it is active, again every second."""
     now = runs.summary(run).status
     active = now in runs.ACTIVE
+    cache.run_log(run).refresh()  # what is drawn at first, and of a run that has ended for good, is the latest
     st.fragment(_tick, run_every=1.0 if active else None)(run, active)
     return now
 
 
 def _tick(run: Run, was_active: bool) -> None:
     with guard.page_guard():
-        progress = cache.run_log(run).refresh()
-        now = runs.status(run, [progress.last] if progress.last else [])
+        progress, now = cache.standing(run)
         if was_active and now not in runs.ACTIVE:
             st.rerun()
         waits = waiting.of(run) if now == "queued" else None
         with st.container(border=True, key="run_panel"):
             _panel(run, now, progress, waits)
         if progress.batch is not None or now in runs.ACTIVE and not (waits and waits.long):
-            _curves(run, now, progress, _meaning(now, progress))
+            _curves(run, now, cache.run_log(run).made(_drawn, now in runs.ACTIVE))
 
 
 def _panel(run: Run, now: Status, progress: Progress, waits: Wait | None) -> None:
@@ -118,51 +119,65 @@ def _figures(now: Status, progress: Progress) -> None:
         cells.metric("Time to train", duration(spent) if spent else "–")
 
 
-def _meaning(now: Status, progress: Progress) -> reading.Reading:
-    planned = progress.started.epochs if progress.started else 0
-    classes = len(progress.started.classes) if progress.started else 2
-    meaning = reading.read(progress.epochs, planned, classes, now in runs.ACTIVE)
-    with st.container(key="run_reading"):
-        BOXES[meaning.mood](f"**What the curves mean.** {meaning.text}", icon=ICONS[meaning.mood])
-    return meaning
+@dataclass(frozen=True)
+class _Curve:
+    """A chart with what it is about; its figure is JSON, None while there is nothing to draw."""
+
+    title: str
+    about: str
+    figure: str | None
 
 
-def _curves(run: Run, now: Status, progress: Progress, meaning: reading.Reading) -> None:
-    epochs, waiting = progress.epochs, progress.batch is None
+def _drawn(progress: Progress, active: bool) -> tuple[reading.Reading, list[_Curve]]:
+    """What the curves mean, and the four of them."""
+    meaning, epochs = _meaning(progress, active), progress.epochs
     planned = max(1, len(epochs))
-    if progress.started and now in runs.ACTIVE:
+    if progress.started and active:
         planned = charts.horizon(progress.done, progress.started.epochs)
-    cells = [place for _ in range(2) for place in st.columns(2)]
-    drawn: list[tuple[str, str, dict[str, Any] | None]] = [
-        (
-            "Loss of each batch",
-            "How wrong it is on each handful of photos. It jumps about; the trend counts.",
-            None if waiting else charts.batch_loss(progress.loss, planned, progress.breaks),
-        ),
-        (
-            "Loss of each epoch",
-            "How wrong it is after each round. Validation photos are never learned from.",
-            charts.losses(epochs, planned, meaning.overfitting) if epochs else None,
-        ),
-        (
-            "Accuracy",
-            "How many answers are right. The star marks the weights that are kept.",
-            charts.accuracies(epochs, planned) if epochs else None,
-        ),
+    several = len({value for value in progress.parts.values() if value}) > 1
+    figures = [
+        charts.batch_loss(progress.loss, planned, progress.breaks) if progress.batch else None,
+        charts.losses(epochs, planned, meaning.overfitting) if epochs else None,
+        charts.accuracies(epochs, planned) if epochs else None,
+        charts.learning_rate(progress.rate, planned) if progress.batch else None,
+    ]
+    words = [
+        ("Loss of each batch", "How wrong it is on each handful of photos. It jumps about; the trend counts."),
+        ("Loss of each epoch", "How wrong it is after each round. Validation photos are never learned from."),
+        ("Accuracy", "How many answers are right. The star marks the weights that are kept."),
         (
             "Learning rate",
             "How big the steps of the head are; other parts keep their proportion to it."
-            if len({value for value in progress.parts.values() if value}) > 1
+            if several
             else "How big the steps are in which it learns.",
-            None if waiting else charts.learning_rate(progress.rate, planned),
         ),
     ]
-    for place, (title, about, figure) in zip(cells, drawn, strict=True):
+    curves = [_Curve(*told, _json(figure)) for told, figure in zip(words, figures, strict=True)]
+    return meaning, curves
+
+
+def _json(figure: charts.Figure | None) -> str | None:
+    """Written once for everybody: to write thousands of numbers is most of what a look at a long run costs."""
+    return None if figure is None else json.dumps(figure, separators=(",", ":"))
+
+
+def _meaning(progress: Progress, active: bool) -> reading.Reading:
+    planned = progress.started.epochs if progress.started else 0
+    classes = len(progress.started.classes) if progress.started else 2
+    return reading.read(progress.epochs, planned, classes, active)
+
+
+def _curves(run: Run, now: Status, drawn: tuple[reading.Reading, list[_Curve]]) -> None:
+    meaning, curves = drawn
+    with st.container(key="run_reading"):
+        BOXES[meaning.mood](f"**What the curves mean.** {meaning.text}", icon=ICONS[meaning.mood])
+    cells = [place for _ in range(2) for place in st.columns(2)]
+    for place, curve in zip(cells, curves, strict=True):
         with place, st.container(border=True, gap="xsmall"):
-            st.markdown(f"##### {title}")
-            st.caption(about)
-            if figure is not None:
-                chart(figure, f"{run.id}-{title}", name=title, height=HEIGHT)
+            st.markdown(f"##### {curve.title}")
+            st.caption(curve.about)
+            if curve.figure is not None:
+                chart(curve.figure, f"{run.id}-{curve.title}", name=curve.title, height=HEIGHT)
             elif now in runs.ACTIVE:
                 st.skeleton(HEIGHT)
             else:

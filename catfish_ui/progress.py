@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from catfish_core import events
 from catfish_core.events import BatchEnd, EpochEnd, Event, Resumed, Started, Tested, Unfrozen
 from catfish_core.jobs.directory import Job
 
-POINTS = 2000  # as many as a chart draws without effort
+POINTS = 1000  # as many as a chart has pixels; every second each of them travels to all who watch
 RECENT = 5  # epochs whose mean length foretells the next
 FORWARD = 1 / 3  # of a step's work is the forward pass, all that validation needs: a guess until one has been seen
 
@@ -23,7 +24,7 @@ class Thinned:
     """A curve of any length in at most `limit` points: each is the mean of `stride` neighbours.
 
     When it is full, neighbours are joined in pairs and the stride doubles, so that a run of a million steps
-    costs as much memory and drawing as one of two thousand.
+    costs as much memory and drawing as one of a thousand.
     """
 
     def __init__(self, limit: int = POINTS) -> None:
@@ -218,21 +219,38 @@ class Folded(Protocol):
 
 
 P = TypeVar("P", bound=Folded)
+V = TypeVar("V")
 
 
 class Log(Generic[P]):
-    """The progress of one run or sweep, read on from where it last was; several pages may share it."""
+    """The progress of one run or sweep, read on from where it last was; several pages may share it.
+
+    They share what is made of it too: twenty who watch a run cost little more than one.
+    """
 
     def __init__(self, job: Job, progress: P) -> None:
         self.job = job
         self.progress = progress
         self._offset = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._read = -math.inf
+        self._made: dict[Hashable, Any] = {}
 
-    def refresh(self) -> P:
-        """Read what is new."""
+    def refresh(self, within: float = 0.0) -> P:
+        """Read what is new, unless somebody did so within that many seconds."""
         with self._lock:
-            new, self._offset = self.job.events(self._offset)
-            for event in new:
-                self.progress.take(event)
+            if time.monotonic() - self._read >= within:
+                new, self._offset = self.job.events(self._offset)
+                for event in new:
+                    self.progress.take(event)
+                self._read = time.monotonic()
+                self._made.clear()
             return self.progress
+
+    def made(self, make: Callable[..., V], *also: Hashable) -> V:
+        """`make(progress, *also)`: once for all who ask, until the log is read again; nobody reads on meanwhile."""
+        with self._lock:
+            key = make, also
+            if key not in self._made:
+                self._made[key] = make(self.progress, *also)
+            return cast(V, self._made[key])

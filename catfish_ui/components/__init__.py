@@ -46,12 +46,15 @@ _TABLE = _register("table", '<div class="wrap"><table><thead><tr></tr></thead><t
 _ANSWER = _register("answer", _read("answer.html"))
 
 
-def chart(figure: dict[str, Any], key: str, *, name: str = "", height: int = 250) -> None:
-    """A figure of charts.py, called `name` for screen readers; zoom and hidden traces stay while `key` does."""
+def chart(figure: dict[str, Any] | str, key: str, *, name: str = "", height: int = 250) -> None:
+    """A figure of charts.py, called `name` for screen readers; zoom and hidden traces stay while `key` does.
+
+    One that many are shown may come as JSON: written once for all of them.
+    """
     _CHART(key=key, data=_plotted(figure, key, name, height))
 
 
-def _plotted(figure: dict[str, Any], key: str, name: str, height: int) -> dict[str, Any]:
+def _plotted(figure: dict[str, Any] | str, key: str, name: str, height: int) -> dict[str, Any]:
     """What plotly.js draws."""
     return {"name": name, "figure": figure, "height": height, "library": PLOTLY_URL, "revision": key}
 

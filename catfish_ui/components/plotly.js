@@ -1,5 +1,5 @@
 // What every component with a Plotly figure in it begins with: the library, the theme, and `draw`.
-// data: {name, figure: {data, layout}, height, library, revision}
+// data: {name, figure: {data, layout} or that as JSON, height, library, revision}
 
 function library(address) {
   if (!window.catfishPlotly) {
@@ -60,7 +60,8 @@ function draw(root, data, then = () => {}) {
   library(data.library).then((Plotly) => {
     if (root.pending !== data || !root.isConnected) return;
     const style = getComputedStyle(root);
-    const figure = resolved(data.figure, style);
+    const told = typeof data.figure === "string" ? JSON.parse(data.figure) : data.figure;
+    const figure = resolved(told, style);
     Plotly.react(plot, figure.data, themed(figure.layout, data, style), {
       displaylogo: false, responsive: false, doubleClick: "reset", displayModeBar: data.bar ?? "hover",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "pan2d", "autoScale2d"],

@@ -120,6 +120,12 @@ def test_a_run_that_failed_before_the_first_step_shows_no_empty_charts(open_page
     assert not [data for data in components(app) if data and "figure" in data]
 
 
+def test_a_finished_run_draws_four_curves(open_page, make):
+    app = open_page("run", run=make.finished().id)
+    figures = [json.loads(data["figure"]) for data in components(app) if data and isinstance(data.get("figure"), str)]
+    assert len(figures) == 4 and all(figure["data"][0]["x"] and figure["layout"] for figure in figures)
+
+
 def test_settings_of_a_run_fill_the_form(open_page, make):
     run = make.finished(training={"epochs": 33, "patience": 5}, optimizer={"name": "sgd", "lr": 0.25})
     app = open_page("run", run=run.id)

@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -271,3 +272,29 @@ def test_a_log_is_read_on_from_where_it_was(tmp_path):
     with open(run.events_path, "ab") as file:
         file.write(b'{"type": "EpochEnd", "ep')
     assert log.refresh().done == 0.5
+
+
+def test_twenty_who_watch_a_run_read_and_draw_once(tmp_path, monkeypatch):
+    from catfish_core.events import EventLog
+    from catfish_core.runs import Run
+    from catfish_ui import progress as module
+
+    clock, made = [100.0], []
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def done(progress, factor):
+        made.append(factor)
+        return progress.done * factor
+
+    log = Log(Run(tmp_path), Progress())
+    with EventLog(log.job.events_path) as sink:
+        sink.append(started())
+        log.refresh(within=0.25)
+        sink.append(batch(0, 0))
+        assert [log.refresh(within=0.25).done, log.made(done, 2), log.made(done, 2)] == [0, 0, 0]
+        assert log.made(done, 4) == 0 and made == [2, 4]
+        clock[0] += 0.25
+        assert [log.refresh(within=0.25).done, log.made(done, 2)] == [0.5, 1.0] and made == [2, 4, 2]
+        sink.append(batch(0, 1))
+        assert log.refresh().done == 1.0  # whoever must not be late is not
+        assert log.made(done, 2) == 2.0
