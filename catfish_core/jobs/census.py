@@ -75,7 +75,7 @@ def wish(config: RunConfig) -> tuple[str, int]:
 
 def found(workspace: Workspace) -> Iterator[tuple[Entry, str]]:
     """What the queue started or shall start and that has not ended, the earliest first, each with its key if any."""
-    seen = [found for job in _every(workspace) if (found := _looked_at(job))]
+    seen = [found for job in _every(workspace) if (found := looked_at(job))]
     for found in sorted(seen, key=lambda found: (found.id[:15], found.submitted)):
         yield found, key(found.job(workspace))
 
@@ -94,7 +94,7 @@ def _every(workspace: Workspace) -> list[Job]:
     return [*directory.every(Run, workspace.runs), *directory.every(Sweep, workspace.sweeps)]
 
 
-def _looked_at(job: Job) -> Entry | None:
+def looked_at(job: Job) -> Entry | None:
     """The newest attempt of `job` if the queue has to do with it; a directory that cannot be read is passed over."""
     try:
         if not (job.attempt / "submitted.json").exists() or directory.status(job) not in ACTIVE:

@@ -21,6 +21,7 @@ from pathlib import Path
 from catfish_core.errors import CatfishError, RunError
 from catfish_core.jobs import census, devices, directory, queue, shim, store, turns
 from catfish_core.jobs.census import Entry
+from catfish_core.jobs.directory import ACTIVE
 from catfish_core.jobs.launcher import Launcher, LocalLauncher, Spec
 from catfish_core.jobs.store import Lease, Store
 from catfish_core.jobs.turns import Room
@@ -74,7 +75,10 @@ class Dispatcher:
         if self._store is None:
             try:
                 self._store = store.opened(self.workspace)
-            except store.Damaged:
+                self._store.check()  # a few milliseconds, once: a power cut may have left what looks well at first
+            except store.Damaged as error:
+                self.complain(str(error))
+                self.close()
                 store.heal(self.workspace)
                 self._store = store.opened(self.workspace)
         return self._store
@@ -93,6 +97,7 @@ class Dispatcher:
             self._store.close()
             self._store = None
         self._read = (None, [])
+        self.census_at = float("-inf")  # the next one may be another, or older than the directories
 
     def complain(self, what: str) -> None:
         """Into the log, unless it stands there from the last few minutes."""
@@ -196,15 +201,19 @@ class Dispatcher:
         """Enter what waits or runs according to its directory and is not known here; forget what waits no more."""
         self.census_at = self.clock()
         entries = self.entries()
-        known = {(entry.id, entry.attempt) for entry in entries}
+        known = {(entry.id, entry.attempt): entry for entry in entries}
         for entry, key in census.found(self.workspace):
-            if (entry.id, entry.attempt) not in known:
+            listed = known.get((entry.id, entry.attempt))
+            if listed is None:
                 with self._writing():
                     self.store.enter(entry)
                     if key:
                         self.store.remember(key, entry.id)
+            elif entry.slot and not listed.slot:  # the queue is older than the directory: a power cut, a backup
+                with self._writing():
+                    self.store.follow(listed, entry)
         for entry in entries:
-            if not entry.slot and self._status(entry) not in ("queued", None):  # deleted, or cancelled on a full disk
+            if not entry.slot and self._status(entry) not in (*ACTIVE, None):  # deleted, or cancelled on a full disk
                 with self._writing():
                     self.store.leave(entry.id, entry.attempt)
 
@@ -322,15 +331,22 @@ class Dispatcher:
         return replace(there, memory=there.memory - fresh * turns.MEMORY)
 
     def _give(self, entry: Entry, slot: str) -> None:
-        """Take the slot and start `entry`; nothing where it waits no more, or another dispatcher is in charge."""
+        """Take the slot and start `entry`; nothing where it waits no more, or another dispatcher is in charge.
+
+        The directory is asked once more: the queue may be older than it, after a power cut or a repair. What runs
+        already is seen off or watched in the slot it has.
+        """
         job = entry.job(self.workspace)
-        wanted = job.attempt == self._attempt(entry) and self._status(entry) == "queued"
+        seen = census.looked_at(job) if self._status(entry) in ACTIVE else None
         with self._writing():
             now = self.store.entry(entry.id, entry.attempt)
-            if not wanted:
+            if seen is None or seen.attempt != entry.attempt:
                 self.store.leave(entry.id, entry.attempt)
                 return
             if now is None or now.slot:
+                return
+            if seen.slot:
+                self.store.follow(entry, seen)
                 return
             self.store.take(entry, slot)
         self.watched[entry.id, entry.attempt] = Watched(self.clock())

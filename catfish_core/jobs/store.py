@@ -101,6 +101,12 @@ class Store:
         marks = ", ".join("?" * len(row))
         self._ask(f"{into} ({', '.join(row)}) VALUES ({marks})", *row.values())
 
+    def check(self) -> None:
+        """Raise Damaged where not all that is asked of the queue has an answer, or tables and indices disagree."""
+        self.entries(), self.served(), self.lease(), self.keyed("")
+        if (said := self._ask("PRAGMA integrity_check(1)")) != [("ok",)]:
+            raise Damaged(f"{self.path.name} is damaged: {said[0][0]}.")
+
     def version(self) -> tuple[int, int]:
         """What changes whenever something is written, here or by others."""
         return int(self._ask("PRAGMA data_version")[0][0]), self._db.total_changes
@@ -300,8 +306,8 @@ def _sound(path: Path) -> bool:
     """Whether all that is asked of the queue has an answer."""
     try:
         with closing(_connected(path)) as store:
-            store.entries(), store.served(), store.lease(), store.keyed("")
-            return store._ask("PRAGMA quick_check(1)") == [("ok",)]
+            store.check()
+            return True
     except Damaged:
         return False
 

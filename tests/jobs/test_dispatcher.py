@@ -656,6 +656,21 @@ def test_a_queue_that_was_deleted_comes_back_and_the_dispatcher_stays_in_charge(
     assert lab.running == [run.id for run in runs_[1:]] and len(lab.started) == 3
 
 
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_queue_that_is_older_than_the_directories(lab, lives):
+    """It says that one waits which runs, or was interrupted: after a power cut, or from a backup."""
+    run, other = lab.submit("a"), lab.submit("b")
+    lab.round()
+    with lab.dispatcher.store.writing():
+        lab.dispatcher.store.put_back(run.id, 1, "")
+    if not lives:
+        lab.launcher.die(run.attempt)
+    queue.prioritise(lab.workspace, run, 1)
+    lab.round(), lab.round(), lab.round()
+    assert lab.running == [run.id] and lab.waiting == [other.id] and directory.status(run) == "running"
+    assert lab.started == [run.id] * (1 if lives else 2) and run.attempt.name == ("1" if lives else "2")
+
+
 def test_a_queue_built_anew_by_somebody_else_in_the_middle_of_a_round(lab):
     run = lab.submit()
 

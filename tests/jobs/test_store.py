@@ -302,7 +302,25 @@ def test_a_torn_log_of_changes_loses_nothing_for_good(lab):
     lab.round(30.0)
     overview = queue.overview(lab.workspace)
     assert {entry.id for entry in [*overview.running, *overview.waiting]} == {run.id for run in runs}
-    assert len(set(lab.started)) == len(lab.started)
+    assert lab.started == lab.running == [runs[0].id]
+
+
+def test_a_table_without_its_row_is_noticed_by_the_dispatcher(lab, capsys):
+    """Nobody who only reads would see it; and what is missing could never be entered again."""
+    runs = [lab.submit(owner) for owner in "ab"]
+    lab.dispatcher.close()
+    with closing(sqlite3.connect(store.path_in(lab.workspace), isolation_level=None)) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        ((sql,),) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'jobs'").fetchall()
+        db.execute(
+            "UPDATE sqlite_master SET sql = ? WHERE name = 'jobs'", [sql.replace("UNIQUE (id, attempt)", "CHECK (1)")]
+        )
+        db.execute("DELETE FROM sqlite_master WHERE tbl_name = 'jobs' AND type = 'index'")
+    with closing(sqlite3.connect(store.path_in(lab.workspace), isolation_level=None)) as db:
+        db.execute("DELETE FROM jobs WHERE owner = 'b'")
+    lab.round(30.0)
+    assert lab.running == [runs[0].id] and lab.waiting == [runs[1].id]
+    assert set_aside(lab.workspace) and "damaged" in capsys.readouterr().err
 
 
 def test_many_who_find_it_damaged_heal_it_once(lab):
