@@ -13,6 +13,7 @@ import asyncio
 import json
 import math
 import os
+import signal
 import statistics
 import sys
 import time
@@ -101,6 +102,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--size", type=int, default=DataConfig().image_size, metavar="PX", help="of the photos")
     parser.add_argument("--json", type=Path, default=LATEST, metavar="PATH", help="where to write it")
     asked = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # else what was started here would go on without us
     try:
         with place.empty("catfish-sessions-") as workspace, place.app(workspace) as (server, port):
             run = _begin(workspace, asked.size)
