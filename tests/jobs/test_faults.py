@@ -24,13 +24,13 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason=
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_whatever_interrupts_them_trainings_end_as_if_nothing_had():
-    call = [sys.executable, "-m", "tests.faults", "--interruptions", "30", "--minutes", "8", "--json"]
+    call = [sys.executable, "-m", "tests.faults", "--interruptions", "20", "--minutes", "15", "--json"]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout, done.stderr)
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found.pop("interruptions") >= 30
+    assert found.pop("interruptions") >= 20
     assert found == {"lost": 0, "doubled": 0, "not_identical": 0} and done.returncode == 0
 
 
