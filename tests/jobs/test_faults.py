@@ -97,6 +97,11 @@ def test_what_the_last_checkpoint_holds_makes_a_difference(twins, change):
     assert len(differences(*twins)) == 1
 
 
+def test_a_last_checkpoint_that_cannot_be_read_makes_a_difference(twins):
+    (twins[0].checkpoints / "last.pt").write_bytes(b"")
+    assert any("cannot be read" in found for found in differences(*twins))
+
+
 def test_steps_of_two_writers_in_one_log_are_seen(twins):
     told = [event for event in events.read(twins[0].events_path)[0] if isinstance(event, BatchEnd)]
     with EventLog(twins[0].events_path) as log:
