@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from catfish_core import events
+from catfish_core.errors import UNREADABLE_TENSORS
 from catfish_core.events import BatchEnd, Event, Preparing, Resumed, Started
 from catfish_core.jobs.directory import told
 from catfish_core.runs import Run
@@ -23,7 +24,10 @@ def differences(run: Run, whole: Run) -> list[str]:
     for name in ("model.safetensors", "report.json"):
         if (run.path / name).read_bytes() != (whole.path / name).read_bytes():
             found.append(f"{name} is another")
-    states = [torch.load(each.checkpoints / "last.pt", weights_only=True) for each in (run, whole)]
+    try:
+        states = [torch.load(each.checkpoints / "last.pt", weights_only=True) for each in (run, whole)]
+    except (OSError, *UNREADABLE_TENSORS) as error:
+        return [*found, f"last.pt cannot be read: {error!r}"]
     return found + _unlike("last.pt", *states)
 
 

@@ -200,8 +200,10 @@ def tear_checkpoint(target: Target) -> Interruption | None:
     if not last.exists():
         return None
     made = _killed(target, kind, target.shim, target.worker)
+    if not made.hit():  # it was done at that very moment: nobody reads its checkpoint any more
+        return made
     torn = [_tear(path, rng) for path in ([last, previous] if rng.random() < 0.2 else [last])]
-    return target.made(kind, lambda: bool(made.hit() and torn[0]))
+    return target.made(kind, lambda: torn[0])
 
 
 def _tear(path: Path, rng: random.Random) -> bool:

@@ -24,13 +24,13 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason=
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_whatever_interrupts_them_trainings_end_as_if_nothing_had():
-    call = [sys.executable, "-m", "tests.faults", "--interruptions", "30", "--minutes", "8", "--json"]
+    call = [sys.executable, "-m", "tests.faults", "--interruptions", "20", "--minutes", "15", "--json"]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout, done.stderr)
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found.pop("interruptions") >= 30
+    assert found.pop("interruptions") >= 20
     assert found == {"lost": 0, "doubled": 0, "not_identical": 0} and done.returncode == 0
 
 
@@ -95,6 +95,11 @@ def test_what_the_last_checkpoint_holds_makes_a_difference(twins, change):
         del content["plateau"]
     torch.save(content, path)
     assert len(differences(*twins)) == 1
+
+
+def test_a_last_checkpoint_that_cannot_be_read_makes_a_difference(twins):
+    (twins[0].checkpoints / "last.pt").write_bytes(b"")
+    assert any("cannot be read" in found for found in differences(*twins))
 
 
 def test_steps_of_two_writers_in_one_log_are_seen(twins):
