@@ -28,8 +28,6 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
 
 async def _watch() -> None:
     while True:
-        with suppress(
-            CatfishError, OSError
-        ):  # the pages say what is wrong with the disk; or no process can be started
+        with suppress(CatfishError, OSError):  # the disk, which the pages speak of; or no process can be started
             await asyncio.to_thread(queue.keep_going, Workspace.default())
         await asyncio.sleep(EVERY)

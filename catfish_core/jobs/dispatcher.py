@@ -35,9 +35,7 @@ BACKOFF = 10.0  # seconds until what could not be started is tried again
 UNCLAIMED = 10.0  # seconds a shim may take to its claim before another is sent
 REPEAT = 600.0  # seconds after which a trouble that stays is said again in the log
 FRESH = 30.0  # seconds in which a job that was just started has not yet taken the memory it will take
-OVERDUE = (
-    12.0  # seconds after a wish or a last event until a shim that did not do its work is ended with all it started
-)
+OVERDUE = 12.0  # seconds after a wish or a last event until a shim that did not act is ended with all it started
 
 
 @dataclass

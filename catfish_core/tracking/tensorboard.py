@@ -77,6 +77,6 @@ class TensorBoard:
 
 def _opened(folder: Path) -> IO[bytes]:
     """A new file in `folder` that TensorBoard takes for one of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)  # in the run's own, which must not come back where it was moved away
     name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
     return open(folder / name, "wb")
