@@ -9,7 +9,7 @@ import torch
 
 from catfish_core import events
 from catfish_core.errors import UNREADABLE_TENSORS
-from catfish_core.events import BatchEnd, Event, Preparing, Resumed, Started
+from catfish_core.events import BatchEnd, Event, NotSaved, Preparing, Resumed, Started
 from catfish_core.jobs.directory import told
 from catfish_core.runs import Run
 
@@ -28,7 +28,16 @@ def differences(run: Run, whole: Run) -> list[str]:
         states = [torch.load(each.checkpoints / "last.pt", weights_only=True) for each in (run, whole)]
     except (OSError, *UNREADABLE_TENSORS) as error:
         return [*found, f"last.pt cannot be read: {error!r}"]
+    if states[0]["step"] < states[1]["step"] and _refused(run):
+        return found  # there was no room for the last one: older, as it was told, and gone on with from there
     return found + _unlike("last.pt", *states)
+
+
+def _refused(run: Run) -> bool:
+    """Whether the last attempt of `run` told that the disk refused its state."""
+    log = run.events()[0]
+    begun = max(n for n, event in enumerate(log) if isinstance(event, Started))
+    return any(isinstance(event, NotSaved) for event in log[begun:])
 
 
 def curve(run: Run) -> list[dict[str, Any]]:

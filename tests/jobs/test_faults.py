@@ -12,7 +12,7 @@ import pytest
 from catfish_core import events, runs
 from catfish_core.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from catfish_core.data import library
-from catfish_core.events import BatchEnd, EventLog, Resumed, drain
+from catfish_core.events import BatchEnd, EventLog, NotSaved, Resumed, drain
 from catfish_core.jobs import worker
 from catfish_core.runs import Run
 from catfish_core.workspace import Workspace, write_text
@@ -95,6 +95,19 @@ def test_what_the_last_checkpoint_holds_makes_a_difference(twins, change):
         del content["plateau"]
     torch.save(content, path)
     assert len(differences(*twins)) == 1
+
+
+def test_an_older_last_checkpoint_is_in_order_where_the_disk_took_no_newer_one(twins):
+    import torch
+
+    path = twins[0].checkpoints / "last.pt"
+    content = torch.load(path, weights_only=True)
+    content["step"] -= 1
+    torch.save(content, path)
+    assert differences(*twins) == ["last.pt/step is another"]
+    with EventLog(twins[0].events_path) as log:
+        log.append(NotSaved(step=5, what="The disk is full."))
+    assert all("last.pt" not in found for found in differences(*twins))
 
 
 def test_a_last_checkpoint_that_cannot_be_read_makes_a_difference(twins):
