@@ -12,7 +12,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,8 +86,11 @@ def submit_sweep(workspace: Workspace, config: RunConfig, settings: SweepConfig,
     return _entered(workspace, draft, 0, "")
 
 
-def again(workspace: Workspace, job: Job) -> None:
-    """A new attempt that waits for its turn: it resumes, retries, goes on. Raises RunError while one is under way."""
+def again(workspace: Workspace, job: Job, first: Callable[[], object] = lambda: None) -> None:
+    """A new attempt that waits for its turn: it resumes, retries, goes on. Raises RunError while one is under way.
+
+    `first` is done once the queue has nothing against it.
+    """
     made: list[Entry] = []
 
     def enter(db: Store) -> None:
@@ -97,6 +100,7 @@ def again(workspace: Workspace, job: Job) -> None:
                     what = f"This {job.noun} is waiting or {job.doing} already."
                     raise RunError(what, "Its page shows how far it is.")
                 _check_limit(workspace, job.owner(), db)
+                first()
                 directory.attempt_again(job)
                 made.append(census.entry(job))
             db.enter(made[0])

@@ -148,8 +148,7 @@ class Desk:
         """Train a finished or stopped run `epochs` more, with its optimizer as it was."""
         with self._changing("train longer", run):
             self._room()
-            runs.extend(run, epochs)
-            queue.again(self.workspace, run)
+            queue.again(self.workspace, run, lambda: runs.extend(run, epochs))
 
     def prioritise(self, job: Job, priority: int) -> None:
         """Move a waiting job: before all others (above 0) only an administrator may put one."""

@@ -287,11 +287,24 @@ def test_a_finished_run_is_trained_further(lab):
     lab.round()
     run.checkpoints.mkdir()
     (run.checkpoints / "last.pt").touch()
-    runs.extend(run, 3)
-    queue.again(lab.workspace, run)
+    queue.again(lab.workspace, run, lambda: runs.extend(run, 3))
     assert directory.status(run) == "queued" and run.config().training.epochs == CONFIG.training.epochs + 3
     lab.round()
     assert directory.status(run) == "running" and run.attempt.name == "2"
+
+
+def test_a_run_that_the_queue_refuses_is_not_longer_for_it(lab):
+    run = lab.submit("a")
+    lab.round()
+    lab.launcher.end(run.attempt, RESTED)
+    lab.round()
+    run.checkpoints.mkdir(exist_ok=True)
+    (run.checkpoints / "last.pt").touch()
+    lab.slots(1, waiting_per_user=1)
+    lab.submit("a"), lab.round(), lab.submit("a")
+    with pytest.raises(RunError, match="as many as one person may have"):
+        queue.again(lab.workspace, run, lambda: runs.extend(run, 3))
+    assert run.config().training.epochs == CONFIG.training.epochs and run.attempt.name == "1"
 
 
 def test_two_who_go_on_with_it_at_once_begin_one_attempt(lab):

@@ -63,7 +63,7 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
     monkeypatch.setattr(queue, "submit", lambda *given: noted(submit(*given)))
     monkeypatch.setattr(queue, "submit_sweep", lambda *given: noted(submit_sweep(*given)))
-    monkeypatch.setattr(queue, "again", lambda ws, job: again(ws, noted(job)))
+    monkeypatch.setattr(queue, "again", lambda ws, job, *first: again(ws, noted(job), *first))
     monkeypatch.setattr(queue, "ensure_dispatcher", lambda ws: None)
     monkeypatch.setattr(client, "warm_up", lambda ws: None)
     monkeypatch.setattr(usage, "spawn", lambda *given, log: None)
