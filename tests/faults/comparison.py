@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from catfish_core.errors import UNREADABLE_TENSORS
 from catfish_core.events import BatchEnd, Event, NotSaved, Preparing, Resumed, Started
 from catfish_core.jobs.directory import told
 from catfish_core.runs import Run
+from catfish_core.training import session
+from catfish_core.workspace import Workspace
 
 MEASURED = ("time", "seconds", "images_per_second")  # by the clock
 
@@ -29,7 +33,7 @@ def differences(run: Run, whole: Run) -> list[str]:
     except (OSError, *UNREADABLE_TENSORS) as error:
         return [*found, f"last.pt cannot be read: {error!r}"]
     if states[0]["step"] < states[1]["step"] and _refused(run):
-        return found  # there was no room for the last one: older, as it was told, and gone on with from there
+        states[0] = _gone_on(run)  # there was no room for a newer one: from the older it must come to the same
     return found + _unlike("last.pt", *states)
 
 
@@ -38,6 +42,19 @@ def _refused(run: Run) -> bool:
     log = run.events()[0]
     begun = max(n for n, event in enumerate(log) if isinstance(event, Started))
     return any(isinstance(event, NotSaved) for event in log[begun:])
+
+
+def _gone_on(run: Run) -> dict[str, Any]:
+    """The last checkpoint of a copy of `run`, trained from the one that is there to its end."""
+    workspace = Workspace(run.path.parents[1])
+    with tempfile.TemporaryDirectory(prefix="catfish-faults-") as folder:
+        elsewhere = Workspace(Path(folder))
+        elsewhere.datasets.symlink_to(workspace.datasets)
+        copy = Run(shutil.copytree(run.path, elsewhere.runs / run.id))
+        for _ in session.train(copy, lambda: False):
+            pass
+        state: dict[str, Any] = torch.load(copy.checkpoints / "last.pt", weights_only=True)
+        return state
 
 
 def curve(run: Run) -> list[dict[str, Any]]:
