@@ -162,5 +162,4 @@ def test_what_auto_chooses_teaches_as_well_as_full_length(real, capsys):
         "simple_cnn, bf16",
         lambda seed: configured("real", model, 64, 15, seed=seed, precision="auto"),
         lambda seed: configured("real", model, 64, 15, seed=seed),
-        seeds=MANY,
     )
