@@ -187,7 +187,7 @@ class Batches:
         pieces = self.pieces(n)[first:]
         if self.augment is None and (photos := self._plain.all()) is not None:
             for piece in pieces:  # picked by the network's own threads: to hand it over would take as long again
-                yield self._planes_first(photos.index_select(0, self.share(piece))), self.labels[piece]
+                yield self._planes_first(self.picked(photos, piece)), self.labels[piece]
             return
         pool = ThreadPoolExecutor(self.ahead, thread_name_prefix="decode")
         coming: deque[Future[Tensor]] = deque()
@@ -207,6 +207,14 @@ class Batches:
             order = torch.randperm(self.samples, generator=torch.Generator().manual_seed(mixed(self.seed, n)))
         starts = [k * self.batch_size for k in range(len(self))]
         return [order[a:b] for a, b in zip(starts, [*starts[1:], self.samples], strict=False)]
+
+    def picked(self, rows: Tensor, piece: Tensor) -> Tensor:
+        """This process's share of `piece` from `rows`, which has one for each photo; not to be changed.
+
+        Without a seed they are neighbours, and no copy is made: networks leave them alone as they evaluate.
+        """
+        ours = self.share(piece)
+        return rows.narrow(0, int(ours[0]), len(ours)) if self.seed is None else rows.index_select(0, ours)
 
     def _images(self, piece: Tensor, n: int) -> Tensor:
         """The photos of `piece` in epoch `n`, augmented and normalised."""

@@ -66,7 +66,7 @@ class FeatureBatches:
         """The batches of epoch `n`, counted from 0, from the batch `first` on: features (B, …), labels (B,)."""
         view = self.views[n % len(self.views)]
         for piece in self.batches.pieces(n)[first:]:
-            yield view.index_select(0, self.batches.share(piece)), self.batches.labels[piece]
+            yield self.batches.picked(view, piece), self.batches.labels[piece]
 
 
 @dataclass(frozen=True)

@@ -315,22 +315,31 @@ def _accumulated(state: TrainState, images: Tensor, labels: Tensor, loss_fn: Los
     state.optimizer.zero_grad(set_to_none=True)
     team, ours = state.team, state.team.part(labels)
     weight = team.weight(len(labels))
+    if number == 1:
+        return team.summed(_added(state, images, ours, loss_fn, weight))
     facts = torch.zeros(2, device=state.device)
     pieces = zip(images.tensor_split(number), ours.tensor_split(number), strict=True)
-    for last, (some, truth) in enumerate(pieces, 1 - number):
-        share = weight * (len(truth) / len(ours))
-        with team.silent(state.learner, last < 0), state.compute.autocast(state.device):
-            logits, auxiliary = split_outputs(state.learner(some))
-        loss = loss_fn(logits.float(), truth)
-        total = loss
-        for extra in auxiliary:
-            total = total + AUX_WEIGHT * loss_fn(extra.float(), truth)
-        weighed = total if share * team.size == 1 else total * (share * team.size)
-        state.scaler.scale(weighed).backward()  # type: ignore[no-untyped-call]
-        if weight:
-            right = (logits.detach().argmax(1) == dominant(truth)).sum()
-            facts += torch.stack((loss.detach() * share, right))
+    for more, (some, truth) in zip(reversed(range(number)), pieces, strict=True):
+        facts += _added(state, some, truth, loss_fn, weight * (len(truth) / len(ours)), more > 0)
     return team.summed(facts)
+
+
+def _added(
+    state: TrainState, images: Tensor, truth: Tensor, loss_fn: Loss, share: float, more: bool = False
+) -> Tensor:
+    """Add the gradients of images (B, 3, S, S) that weigh `share` of a step; `more` of the step are to come."""
+    with state.team.silent(state.learner, more), state.compute.autocast(state.device):
+        logits, auxiliary = split_outputs(state.learner(images))
+    loss = loss_fn(logits.float(), truth)
+    total = loss
+    for extra in auxiliary:
+        total = total + AUX_WEIGHT * loss_fn(extra.float(), truth)
+    weighed = total if share * state.team.size == 1 else total * (share * state.team.size)
+    state.scaler.scale(weighed).backward()  # type: ignore[no-untyped-call]
+    if not share:  # computed so that no process idles
+        return torch.zeros(2, device=state.device)
+    right = (logits.detach().argmax(1) == dominant(truth)).sum()
+    return torch.stack((loss.detach() if share == 1 else loss.detach() * share, right))
 
 
 def dominant(labels: Tensor) -> Tensor:

@@ -56,8 +56,13 @@ def test_every_network_learns_from_scratch_at_its_smallest_size(id, classes):
     logits, auxiliary = split_outputs(network(images))
     assert logits.shape == (2, classes) and all(extra.shape == (2, classes) for extra in auxiliary)
     (logits.sum() + sum(extra.sum() for extra in auxiliary)).backward()
+    given = [(images, images.clone())]  # what is validated on is handed over without a copy
+    network.get_submodule(arch.head).register_forward_pre_hook(
+        lambda _, inputs: given.append((inputs[0].detach(), inputs[0].detach().clone()))
+    )
     network.eval()
     assert network(images).shape == (2, classes)
+    assert len(given) == 2 and all(torch.equal(now, before) for now, before in given)
 
 
 @pytest.mark.parametrize("id", sorted(HEAVY))

@@ -315,4 +315,5 @@ def test_freed_buffers_are_kept_and_do_not_pile_up():
         done = subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, check=True)
         found[how] = [int(number) for number in done.stdout.split()]
     assert found["keep"][0] < found["not"][0] / 2
-    assert found["keep"][1] < found["not"][1] + 250_000  # KiB: a few buffers of 64 MB, not the 40 that were freed
+    # KiB: two to five buffers of 64 MB more, seen after 20 turns and after 100, not the 40 that were freed.
+    assert found["keep"][1] < found["not"][1] + 400_000
