@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from benchmarks.observe import Format, Observed
 from catfish_core.catalog import Statistics
+from catfish_core.data.photos import DRAFT
 
 Batch = tuple[Tensor, Tensor]
 
@@ -31,7 +32,7 @@ def from_files(
 
     def square(path: str) -> Tensor:
         with Image.open(path) as image:
-            image.draft("RGB", (size, size))  # a JPEG no larger than it must be
+            image.draft("RGB", (DRAFT * size, DRAFT * size))  # as small as the engine's promise on pixels allows
             pixels = np.array(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
         return torch.from_numpy(pixels).permute(2, 0, 1)
 

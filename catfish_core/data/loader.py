@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections import deque
@@ -101,10 +102,10 @@ def _planes(photos: Normal) -> Normal:
 
 
 class Kept:
-    """A function of some of `count` photos, each asked for once where all values fit into KEPT bytes of memory."""
+    """A function of some of `count` photos, each asked for once where all values fit into so many bytes of memory."""
 
-    def __init__(self, make: Callable[[Indices], Normal], count: int) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[Indices], Normal], count: int, budget: int) -> None:
+        self._make, self._budget = make, budget
         self._there = np.zeros(count, dtype=bool)
         self._rows: Normal | None = None
 
@@ -117,7 +118,7 @@ class Kept:
         if self._rows is not None and self._there[indices].all():
             return self._rows.take(indices, 0)
         made = self._make(indices)
-        if made[:1].nbytes * len(self._there) <= KEPT:
+        if made[:1].nbytes * len(self._there) <= self._budget:
             if self._rows is None:
                 self._rows = np.empty((len(self._there), *made.shape[1:]), dtype=made.dtype)
             self._rows[indices], self._there[indices] = made, True
@@ -165,7 +166,21 @@ class Batches:
         self.augment, self.seed, self.share = augment, seed, share
         self.channels_last, self.ahead = channels_last, ahead
         self._normalise = Normalise(mean, std)
-        self._plain = Kept(lambda piece: self._laid_out(self.pictures.read(piece)), len(pictures))
+        self._plain = self._keeping(KEPT)
+
+    def _keeping(self, budget: int) -> Kept:
+        return Kept(lambda piece: self._laid_out(self.pictures.read(piece)), len(self.pictures), budget)
+
+    def once(self, batch_size: int) -> Batches:
+        """The same photos for a single pass by one process, in their own order but for augmented ones.
+
+        None of them stays in memory.
+        """
+        passing = copy.copy(self)
+        passing.batch_size, passing.share = batch_size, lambda piece: piece
+        passing.seed = None if self.augment is None else self.seed
+        passing._plain = passing._keeping(0)
+        return passing
 
     @property
     def samples(self) -> int:

@@ -3,7 +3,7 @@
 cache/pixels/<version>-<size>-<mode>-<format>/ holds
   pixels.bin   uint8 (N, size, size, 3), one photo after the other: train, val, test, each in the order of names
   journal.txt  while it is being made: number and checksum of each finished block, so that another can go on
-  ready.json   once it is whole: the checksums of all blocks
+  ready.json   once what was wanted is there: the checksums of all blocks, null for those that nobody wanted yet
 and cache/pixels/.locks/ one lock a folder, held by whoever makes, opens or removes it, and one lease a user, held
 for as long as it reads. The kernel frees both when their process dies.
 """
@@ -11,6 +11,7 @@ for as long as it reads. The kernel frees both when their process dies.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import mmap
@@ -19,7 +20,7 @@ import secrets
 import shutil
 import time
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +50,20 @@ _TOUCHED_BYTES = 2 * 2**20  # read from a larger one before its pages are let go
 
 
 class Pixels:
-    """The squares of all photos of a dataset, memory-mapped and read-only; never removed while this is open."""
+    """The squares of some splits of a dataset, memory-mapped and read-only; never removed while this is open.
+
+    `rows` says for each of these splits where its photos lie.
+    """
 
     def __init__(self, path: Path, size: int, rows: dict[str, NDArray[np.int64]], lease: FileLock) -> None:
         with open(path, "rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._all = np.frombuffer(self._map, dtype=np.uint8).reshape(-1, size, size, 3)
         self._rows, self._lease, self._touched = rows, lease, 0
+
+    def holds(self, split: str) -> bool:
+        """Whether the photos of `split` are among them."""
+        return split in self._rows
 
     def take(self, split: str, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
         """The photos at `indices` of `split`, a copy: uint8 (n, size, size, 3)."""
@@ -119,9 +127,15 @@ class _Place:
         """The photos of `block`."""
         return range(block * self.per_block, min((block + 1) * self.per_block, self.count))
 
+    def blocks_of(self, rows: Iterable[NDArray[np.int64]]) -> list[int]:
+        """The blocks that hold any of `rows`, in order."""
+        return sorted({int(block) for some in rows for block in np.unique(some // self.per_block)})
 
-def prepare(ws: Workspace, dataset: Dataset, size: int, mode: Mode) -> Generator[Preparing, None, Pixels]:
-    """Decode what is not decoded yet; the squares of all photos of `dataset` are the generator's value.
+
+def prepare(
+    ws: Workspace, dataset: Dataset, size: int, mode: Mode, splits: Collection[str] | None = None
+) -> Generator[Preparing, None, Pixels]:
+    """Decode what is not decoded yet; the squares of the photos of `splits`, by default all, are the value.
 
     Of several processes one works and the others wait. What an interrupted one has finished is kept, and what
     does not match its checksum is made again. Raises PhotoError for a photo that is gone or no longer decodes,
@@ -129,22 +143,23 @@ def prepare(ws: Workspace, dataset: Dataset, size: int, mode: Mode) -> Generator
     """
     key = _key(dataset.info.version, size, mode)
     place = _Place(ws.pixels / key, size, sum(len(split.labels) for split in dataset.splits.values()))
+    rows = {split: found for split, found in _rows(dataset).items() if splits is None or split in splits}
+    wanted = place.blocks_of(rows.values())
     lock = _lock(ws, key)
     try:
         while not acquired(lock, 0.2):
-            done = len(_journal(place)) * place.per_block
-            yield _progress("Another run is preparing the photos", place, done)
-        if not _intact(place):
-            yield from _make(ws, place, dataset, mode)
+            yield _progress("Another run is preparing the photos", place, wanted, _journal(place))
+        if not _intact(place, wanted):
+            yield from _make(ws, place, dataset, mode, wanted)
         with storage_faults(place.folder):
             os.utime(place.folder)  # the least recently used goes first
-        return Pixels(place.data, size, _rows(dataset), _lease(ws, key))
+        return Pixels(place.data, size, rows, _lease(ws, key))
     finally:
         lock.release()
 
 
 def is_ready(ws: Workspace, version: str, size: int, mode: Mode) -> bool:
-    """Whether the squares of the dataset `version` have been finished; not whether they are still whole."""
+    """Whether squares of the dataset `version` are there to be trained on; not whether they are still whole."""
     return (ws.pixels / _key(version, size, mode) / "ready.json").exists()
 
 
@@ -191,27 +206,27 @@ def _rows(dataset: Dataset) -> dict[str, NDArray[np.int64]]:
     return rows
 
 
-def _make(ws: Workspace, place: _Place, dataset: Dataset, mode: Mode) -> Iterator[Preparing]:
-    """Fill `place`, block after block; the caller holds its lock."""
+def _make(ws: Workspace, place: _Place, dataset: Dataset, mode: Mode, wanted: Sequence[int]) -> Iterator[Preparing]:
+    """Fill the blocks of `place` that are `wanted`, one after the other; the caller holds its lock."""
     what = "Preparing the photos"
     try:
         with storage_faults(place.data):
             _room(ws, place)
-            yield _progress(what, place, 0)
+            yield _progress(what, place, wanted, ())
             place.folder.mkdir(parents=True, exist_ok=True)
-            finished = _resumed(place)
+            finished = _resumed(place, wanted)
             sources = _sources(dataset)
             with (
                 _threads() as pool,
                 open(place.data, "r+b") as data,
                 open(place.journal, "ab", buffering=0) as journal,
             ):
-                for block in range(place.blocks):
+                for block in wanted:
                     if block not in finished:
-                        pixels = yield from _decode(pool, place, block, sources, mode)
+                        progress = functools.partial(_progress, what, place, wanted, finished)
+                        pixels = yield from _decode(pool, place, block, sources, mode, progress)
                         finished[block] = _store(data, journal, place, block, pixels)
-                    yield _progress(what, place, place.rows(block).stop)
-                data.flush()
+                    yield _progress(what, place, wanted, finished)
                 os.fsync(data.fileno())
             _finish(place, finished)
     except StorageError:
@@ -220,8 +235,13 @@ def _make(ws: Workspace, place: _Place, dataset: Dataset, mode: Mode) -> Iterato
         raise
 
 
-def _progress(what: str, place: _Place, done: int) -> Preparing:
-    return Preparing(what=what, done=min(done, place.count), total=place.count, unit="photos")
+def _progress(
+    what: str, place: _Place, wanted: Collection[int], finished: Container[int], more: int = 0
+) -> Preparing:
+    """How many photos of the blocks that are `wanted` are there, and `more` of one at work."""
+    done = sum(len(place.rows(block)) for block in wanted if block in finished)
+    total = sum(len(place.rows(block)) for block in wanted)
+    return Preparing(what=what, done=done + more, total=total, unit="photos")
 
 
 def _sources(dataset: Dataset) -> list[tuple[Path, str]]:
@@ -234,26 +254,33 @@ def _sources(dataset: Dataset) -> list[tuple[Path, str]]:
     return sources
 
 
-def _resumed(place: _Place) -> dict[int, int]:
+def _resumed(place: _Place, wanted: Collection[int]) -> dict[int, int]:
     """The blocks that are there already, with their checksums; whatever does not match them is not.
 
-    A file that was whole and no longer is, is mended in place: those who have it mapped read on.
+    A file that was whole and no longer is, is mended in place: those who have it mapped read on. Of one that was
+    finished only what is `wanted` now is looked at, because it may be large.
     """
-    noted = _checksums(place) or _journal(place)
+    ready = _checksums(place)
+    noted = ready or _journal(place)
     place.ready.unlink(missing_ok=True)
     place.data.touch()
-    if place.data.stat().st_size > place.total_bytes:
-        os.truncate(place.data, place.total_bytes)
+    unseen = set(ready) - set(wanted) if place.data.stat().st_size == place.total_bytes else set()
+    os.truncate(place.data, place.total_bytes)  # blocks that nobody wanted yet are a hole in it
     with open(place.data, "rb") as data:
-        kept = {k: checksum for k, checksum in noted.items() if _checksum(data, place, k) == checksum}
+        kept = {k: noted[k] for k in noted if k in unseen or _checksum(data, place, k) == noted[k]}
     write_text(place.journal, "".join(_line(k, checksum) for k, checksum in kept.items()))
     return kept
 
 
 def _decode(
-    pool: ThreadPoolExecutor, place: _Place, block: int, sources: Sequence[tuple[Path, str]], mode: Mode
+    pool: ThreadPoolExecutor,
+    place: _Place,
+    block: int,
+    sources: Sequence[tuple[Path, str]],
+    mode: Mode,
+    progress: Callable[[int], Preparing],
 ) -> Generator[Preparing, None, NDArray[np.uint8]]:
-    """The squares of `block`, uint8 (n, size, size, 3), decoded on all cores."""
+    """The squares of `block`, uint8 (n, size, size, 3), decoded on all cores; `progress` tells of so many of them."""
     rows = place.rows(block)
     pixels = np.empty((len(rows), place.size, place.size, 3), dtype=np.uint8)
 
@@ -265,7 +292,7 @@ def _decode(
     for n, _ in enumerate(pool.map(one, rows)):
         if time.monotonic() - told > 0.25:
             told = time.monotonic()
-            yield _progress("Preparing the photos", place, rows.start + n + 1)
+            yield progress(n + 1)
     return pixels
 
 
@@ -290,7 +317,7 @@ def _store(data: BinaryIO, journal: BinaryIO, place: _Place, block: int, pixels:
 
 
 def _finish(place: _Place, finished: dict[int, int]) -> None:
-    write_text(place.ready, json.dumps([finished[k] for k in range(place.blocks)]))
+    write_text(place.ready, json.dumps([finished.get(k) for k in range(place.blocks)]))
     place.journal.unlink()
 
 
@@ -314,13 +341,14 @@ def _journal(place: _Place) -> dict[int, int]:
 
 
 def _checksums(place: _Place) -> dict[int, int]:
-    """block → checksum of a set that was finished; none where it was not, or its list is damaged."""
+    """block → checksum of what is finished in a set; none where nothing is, or its list is damaged."""
     try:
         found = json.loads(place.ready.read_bytes())
     except (OSError, ValueError):
         return {}
-    whole = isinstance(found, list) and len(found) == place.blocks and all(isinstance(c, int) for c in found)
-    return dict(enumerate(found)) if whole else {}
+    if not isinstance(found, list) or len(found) != place.blocks:
+        return {}
+    return {block: checksum for block, checksum in enumerate(found) if isinstance(checksum, int)}
 
 
 def _checksum(data: BinaryIO, place: _Place, block: int) -> int:
@@ -330,15 +358,15 @@ def _checksum(data: BinaryIO, place: _Place, block: int) -> int:
     return zlib.crc32(content) if len(content) == len(rows) * place.photo_bytes else -1
 
 
-def _intact(place: _Place) -> bool:
-    """Whether the squares are finished and what they were when they were: all of them, or a sample of many."""
+def _intact(place: _Place, wanted: Sequence[int]) -> bool:
+    """Whether the squares `wanted` are finished and still what they were: all of them, or a sample of many."""
     noted = _checksums(place)
     try:
-        if not noted or place.data.stat().st_size != place.total_bytes:
+        if not all(block in noted for block in wanted) or place.data.stat().st_size != place.total_bytes:
             return False
-        chosen = list(noted)
-        if place.total_bytes > _WHOLE_BYTES:
-            chosen = [0, place.blocks - 1, *np.random.default_rng().choice(place.blocks, _SAMPLED).tolist()]
+        chosen = wanted
+        if len(wanted) * place.per_block * place.photo_bytes > _WHOLE_BYTES:
+            chosen = [wanted[0], wanted[-1], *np.random.default_rng().choice(wanted, _SAMPLED).tolist()]
         with open(place.data, "rb") as data:
             return all(_checksum(data, place, k) == noted[k] for k in chosen)
     except OSError:

@@ -7,7 +7,6 @@ number of epochs or head.
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import json
@@ -33,7 +32,6 @@ from catfish_core.events import Preparing
 from catfish_core.models import saved
 from catfish_core.models.build import train_mode
 from catfish_core.training.compute import Compute
-from catfish_core.training.distributed import ALONE
 from catfish_core.training.loop import Source, TrainState
 from catfish_core.workspace import atomic
 
@@ -278,10 +276,7 @@ class Cache:
 
     def _computed(self, batches: Batches, view: int, what: str) -> Generator[Preparing, None, Tensor | None]:
         """The features of all photos of `batches` in their own order, as epoch `view` would show them."""
-        once = copy.copy(batches)
-        once.batch_size, once.share = CHUNK, ALONE.part
-        if once.augment is None:
-            once.seed = None
+        once = batches.once(CHUNK)
         yield from self.decoded()
         features, done = None, 0
         for piece, (images, _) in zip(once.pieces(view), once.epoch(view), strict=True):

@@ -108,6 +108,10 @@ class Bank:
     def __len__(self) -> int:
         return len(self.squares)
 
+    def holds(self, split: str) -> bool:
+        """Of every split alike."""
+        return True
+
     def take(self, split: str, indices: Sequence[int]) -> NDArray[np.uint8]:
         """As many photos as `indices`, uint8 (n, size, size, 3)."""
         taken: NDArray[np.uint8] = self.squares[np.asarray(indices, dtype=np.int64) % len(self.squares)]

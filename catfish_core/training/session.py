@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,7 +51,7 @@ T = TypeVar("T")
 class Session:
     """What a run is made of once its configuration has met the photos and the device.
 
-    `pixels` are the decoded photos, once they are `decoded`; without them each look at a photo decodes it.
+    `pixels` are the photos of those splits that are `decoded` by now; each look at any other decodes it.
     """
 
     config: RunConfig
@@ -62,20 +63,26 @@ class Session:
     pixels: Pixels | None = None
     team: Team = ALONE
 
-    def decoded(self) -> Generator[Preparing, None, None]:
-        """Decode what is not decoded yet; where there is no room for it, training is only slower."""
-        if self.pixels is not None:
+    def decoded(self, *splits: str) -> Generator[Preparing, None, None]:
+        """Decode what is not decoded yet of `splits`, which are those that are looked at from here on.
+
+        Where there is no room for it, training is only slower.
+        """
+        if self.pixels is not None and all(map(self.pixels.holds, splits)):
             return
         data = self.config.data
         try:
-            self.pixels = yield from pixels.prepare(self.workspace, self.dataset, data.image_size, data.resize)
+            found = yield from pixels.prepare(self.workspace, self.dataset, data.image_size, data.resize, splits)
+            self.close()
+            self.pixels = found
         except StorageError as error:
             yield Preparing(what=f"{error.what} The photos are read anew in every epoch, which takes longer.")
 
     def close(self) -> None:
-        """Let go of the photos; no batch may be asked for any more."""
+        """Let go of the photos; each look at one decodes it from here on."""
         if self.pixels is not None:
             self.pixels.close()
+            self.pixels = None
 
     def batches(self, split: str, channels_last: bool = False) -> Batches:
         """The photos of `split` as the network wants them: the training split shuffled and augmented.
@@ -86,7 +93,7 @@ class Session:
         photos = self.dataset.splits[split]
 
         def cached(indices: Indices) -> Photos | None:
-            return self.pixels.take(split, indices) if self.pixels else None
+            return self.pixels.take(split, indices) if self.pixels and self.pixels.holds(split) else None
 
         return Batches(
             Pictures(photos.paths, data.image_size, data.resize, photos.names, cached),
@@ -220,7 +227,7 @@ def sources_for(
     train, val = (session.batches(split, state.compute.channels_last) for split in ("train", "val"))
 
     def decoded() -> Generator[Preparing, None, None]:
-        yield from _unless(should_stop, session.decoded())
+        yield from _unless(should_stop, session.decoded("train", "val"))  # those of the test wait for their turn
 
     found = yield from features.sources(
         state, session.config, train, val, session.describe(), workspace.features, decoded, should_stop
@@ -231,7 +238,7 @@ def sources_for(
 def reevaluate(run: Run, should_stop: ShouldStop = lambda: False) -> Report:
     """Measure the kept weights of `run` on its test split again and write the report; raises RunError without any."""
     with closing(drain(_prepared(run.config(), Workspace(run.path.parents[1])))) as session:
-        drain(session.decoded())
+        drain(session.decoded("test"))
         report = session.evaluate(saved.load(run.path, session.device).model, session.batches("test"), should_stop)
     if report is None:
         raise RunError("The evaluation was stopped before its end.")
@@ -271,10 +278,10 @@ def _tested(
     yield Preparing(what="Measuring on the test photos")
     best, test = saved.load(run.path, session.device).model, session.batches("test")
     if not isinstance(sources.val, FeatureBatches):
-        yield from session.decoded()
+        yield from session.decoded("test")
         return session.evaluate(best, test, should_stop)
-    folder, about = session.workspace.features, session.describe()
-    found = yield from features.for_test(best, session.config, test, about, folder, session.decoded, should_stop)
+    folder, about, decoded = session.workspace.features, session.describe(), partial(session.decoded, "test")
+    found = yield from features.for_test(best, session.config, test, about, folder, decoded, should_stop)
     return None if found is None else session.evaluate(*found, should_stop)
 
 

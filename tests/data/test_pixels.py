@@ -111,6 +111,11 @@ def same(dataset, made, mode="squash"):
     )
 
 
+def times(decoded):
+    """How often the cache decoded a photo; what is `expected` has no names."""
+    return sum(name != "" for name in decoded)
+
+
 def line_of(process):
     return process.stdout.readline().strip()
 
@@ -140,6 +145,28 @@ def test_a_second_time_nothing_is_decoded(workspace, dataset, decoded):
     assert same(dataset, made)
 
 
+def test_only_the_splits_that_are_wanted_are_decoded(workspace, dataset, decoded, monkeypatch):
+    """Blocks of sixteen: 24 photos to train on, 8 to validate, 8 to test."""
+    events, made = finish(pixels.prepare(workspace, dataset, SIZE, "squash", ("train", "val")))
+    assert times(decoded) == 32 and {e.total for e in events} == {32}
+    assert made.holds("train") and made.holds("val") and not made.holds("test")
+    assert pixels.is_ready(workspace, dataset.info.version, SIZE, "squash")
+    looked_at, checksum = [], pixels._checksum
+    monkeypatch.setattr(pixels, "_checksum", lambda *a: looked_at.append(a[2]) or checksum(*a))
+    events, test = finish(pixels.prepare(workspace, dataset, SIZE, "squash", ("test",)))
+    assert times(decoded) == 40 and events[-1].done == 8 and looked_at == []
+    assert np.array_equal(test.take("test", range(8)), expected(dataset, "test"))
+    assert np.array_equal(made.take("train", range(24)), expected(dataset, "train"))
+    assert same(dataset, ready(workspace, dataset)) and times(decoded) == 40
+
+
+def test_what_was_torn_while_other_splits_were_wanted_is_mended(workspace, dataset, decoded):
+    finish(pixels.prepare(workspace, dataset, SIZE, "squash", ("train", "val")))[1].close()
+    os.truncate(folder(workspace, dataset) / "pixels.bin", 20 * 3 * SIZE * SIZE)
+    finish(pixels.prepare(workspace, dataset, SIZE, "squash", ("test",)))[1].close()
+    assert same(dataset, ready(workspace, dataset)) and times(decoded) == 32 + 8 + 16
+
+
 def test_other_sizes_and_modes_lie_apart(workspace, dataset):
     for size, mode in ((16, "squash"), (16, "crop"), (8, "squash")):
         ready(workspace, dataset, size, mode)
@@ -164,7 +191,7 @@ def test_an_interrupted_one_goes_on(workspace, dataset, decoded):
     begun = len(decoded)
     assert begun < 40
     assert same(dataset, ready(workspace, dataset))
-    assert sum(name != "" for name in decoded) == begun + 24
+    assert times(decoded) == begun + 24
 
 
 def test_a_killed_one_goes_on(workspace, dataset, decoded, child):

@@ -315,5 +315,6 @@ def test_freed_buffers_are_kept_and_do_not_pile_up():
         done = subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, check=True)
         found[how] = [int(number) for number in done.stdout.split()]
     assert found["keep"][0] < found["not"][0] / 2
-    # KiB: two to five buffers of 64 MB more, seen after 20 turns and after 100, not the 40 that were freed.
-    assert found["keep"][1] < found["not"][1] + 400_000
+    # KiB: between the buffers of 64 MB that one turn needs there may be holes (two to eight of them were seen, after
+    # 20 turns as after 100); the 40 that were freed would be 2,500,000.
+    assert found["keep"][1] < found["not"][1] + 640_000
