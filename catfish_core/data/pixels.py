@@ -21,8 +21,9 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Collection, Container, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -221,11 +222,12 @@ def _make(ws: Workspace, place: _Place, dataset: Dataset, mode: Mode, wanted: Se
                 open(place.data, "r+b") as data,
                 open(place.journal, "ab", buffering=0) as journal,
             ):
-                for block in wanted:
-                    if block not in finished:
-                        progress = functools.partial(_progress, what, place, wanted, finished)
-                        pixels = yield from _decode(pool, place, block, sources, mode, progress)
-                        finished[block] = _store(data, journal, place, block, pixels)
+                missing = [block for block in wanted if block not in finished]
+                begun = (_begun(pool, place, block, sources, mode) for block in missing)
+                for block, (work, _) in zip(missing, pairwise(chain(begun, [None])), strict=True):
+                    assert work is not None  # and the next one has begun, so that no core waits for the disk
+                    pixels = yield from _decoded(work, functools.partial(_progress, what, place, wanted, finished))
+                    finished[block] = _store(data, journal, place, block, pixels)
                     yield _progress(what, place, wanted, finished)
                 os.fsync(data.fileno())
             _finish(place, finished)
@@ -272,15 +274,13 @@ def _resumed(place: _Place, wanted: Collection[int]) -> dict[int, int]:
     return kept
 
 
-def _decode(
-    pool: ThreadPoolExecutor,
-    place: _Place,
-    block: int,
-    sources: Sequence[tuple[Path, str]],
-    mode: Mode,
-    progress: Callable[[int], Preparing],
-) -> Generator[Preparing, None, NDArray[np.uint8]]:
-    """The squares of `block`, uint8 (n, size, size, 3), decoded on all cores; `progress` tells of so many of them."""
+_Work = tuple[NDArray[np.uint8], list[Future[None]]]
+
+
+def _begun(
+    pool: ThreadPoolExecutor, place: _Place, block: int, sources: Sequence[tuple[Path, str]], mode: Mode
+) -> _Work:
+    """The squares of `block`, uint8 (n, size, size, 3), and what of them is being decoded on all cores."""
     rows = place.rows(block)
     pixels = np.empty((len(rows), place.size, place.size, 3), dtype=np.uint8)
 
@@ -288,11 +288,18 @@ def _decode(
         path, name = sources[row]
         pixels[row - rows.start] = np.asarray(photos.square(path, place.size, mode, name))
 
+    return pixels, [pool.submit(one, row) for row in rows]
+
+
+def _decoded(work: _Work, progress: Callable[[int], Preparing]) -> Generator[Preparing, None, NDArray[np.uint8]]:
+    """The squares of a block that was begun, when all are there; until then the `progress` of so many of them."""
+    pixels, coming = work
     told = time.monotonic()
-    for n, _ in enumerate(pool.map(one, rows)):
+    for done, photo in enumerate(coming):
+        photo.result()
         if time.monotonic() - told > 0.25:
             told = time.monotonic()
-            yield progress(n + 1)
+            yield progress(done + 1)
     return pixels
 
 
