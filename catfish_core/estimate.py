@@ -72,13 +72,14 @@ class Estimate:
 def estimate(measured: Measured, wanted: RunConfig, counts: Mapping[str, int], decoded: bool) -> Estimate:
     """What a run of `wanted` takes with `counts` photos in its splits, which are `decoded` already or not."""
     training = wanted.training
-    ready = measured.ready + (0.0 if decoded else measured.photo * sum(counts.values()))
+    photo = 0.0 if decoded else measured.photo
+    ready = measured.ready + photo * (counts["train"] + counts["val"])
     if not measured.seen:
         views = wanted.compute.feature_views if wanted.augment.steps else 1
         ready += measured.features * (views * counts["train"] + counts["val"])
     steps = counts["train"] / training.batch_size
     epoch = measured.epoch + steps * measured.step + counts["val"] * measured.checked
-    test = counts["test"] * (measured.checked + (0.0 if measured.seen else measured.features))
+    test = counts["test"] * (photo + measured.checked + (0.0 if measured.seen else measured.features))
     return Estimate(ready, epoch, ready + training.epochs * epoch + test)
 
 

@@ -46,7 +46,8 @@ class Started(Event):
 
     `parts` are those of the network, first to head, each with its learning rate before any schedule, 0 where it is
     frozen; `trained` of `parameters` numbers learn. `compute` says in words which formats it is computed in, `note`
-    in a sentence what is unusual about it.
+    in a sentence what is unusual about it. `test_seconds` is what preparing the photos of the test will take at the
+    end, at the pace of the others.
     """
 
     classes: tuple[str, ...]
@@ -60,6 +61,7 @@ class Started(Event):
     compute: str = ""
     note: str = ""
     parts: Mapping[str, float] = field(default_factory=dict)
+    test_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,7 +182,7 @@ class Progress:
         whole = len(self.epochs)
         epochs = 0 if self.early_stop else max(0, self.started.epochs - whole)
         left = epochs * (pace.steps + pace.validation) - min(epochs, self.done - whole) * pace.steps
-        return max(0.0, left + pace.validation * self._share("test", "val"))
+        return max(0.0, left + pace.validation * self._share("test", "val") + self.started.test_seconds)
 
     def _pace(self) -> Lap | None:
         """The mean of recent epochs, or what the steps of the first one foretell."""

@@ -166,13 +166,14 @@ def _computed(
     """Everything after `state` is where the last attempt left it."""
     if session.team.leads:
         _write_environment(run, session, state)
+    began = time.monotonic()
     with session.team.leader_first():
         sources = yield from sources_for(state, session, workspace, should_stop)
     if sources is None:
         return None
     state.learner = session.team.learner(state.learner)
     again = events.began(run.events_path)
-    yield _started(session, state, sources.note)
+    yield _started(session, state, sources.note, time.monotonic() - began)
     if not session.team.leads:
         with threads(sources.threads):
             yield from fit(state, sources.train, sources.val, session.config, session.team.agreed(should_stop))
@@ -373,11 +374,13 @@ def _regularised(session: Session, sources: Sources) -> Sources:
     return dataclasses.replace(sources, train=train, note=" ".join(filter(None, notes)))
 
 
-def _started(session: Session, state: TrainState, note: str) -> Started:
+def _started(session: Session, state: TrainState, note: str, prepared: float) -> Started:
+    """`prepared` are the seconds that the photos of training and validation took."""
     parameters, trained = build.count(state.model)
+    samples = {name: len(split.labels) for name, split in session.dataset.splits.items()}
     return Started(
         classes=session.dataset.info.classes,
-        samples={name: len(split.labels) for name, split in session.dataset.splits.items()},
+        samples=samples,
         batches=state.schedule.steps_per_epoch,
         epochs=session.config.training.epochs,
         parameters=parameters,
@@ -387,6 +390,7 @@ def _started(session: Session, state: TrainState, note: str) -> Started:
         dataset_version=session.dataset.info.version,
         compute=state.compute.words + (f", {state.team.size} processes" if state.team.size > 1 else ""),
         note=note,
+        test_seconds=prepared * samples["test"] / (samples["train"] + samples["val"]),
     )
 
 

@@ -7,7 +7,8 @@ import torch
 
 from catfish_core import runs
 from catfish_core.config import ComputeConfig, DataConfig, ModelConfig, RunConfig, ScheduleConfig, TrainingConfig
-from catfish_core.events import Completed, EpochEnd, Started, Tested, drain
+from catfish_core.data import pixels
+from catfish_core.events import Completed, EpochEnd, Preparing, Started, Tested, drain
 from catfish_core.models import saved
 from catfish_core.parts import PartsConfig
 from catfish_core.training import checkpoint, loop, optim, session
@@ -65,6 +66,19 @@ def test_what_is_kept_and_tested_is_the_average(workspace, tiny_dataset, model):
         assert all(name.startswith("classifier.") for name in trained_names)
     if best == config.training.epochs - 1:
         assert all(torch.equal(kept.state_dict()[name], averaged[name]) for name in averaged)
+
+
+@pytest.mark.parametrize("model", [ModelConfig(), LITE], ids=["from scratch", "frozen, features kept"])
+def test_the_photos_of_the_test_are_decoded_when_it_is_their_turn(workspace, tiny_dataset, monkeypatch, model):
+    monkeypatch.setattr(pixels, "_BLOCK_BYTES", 1)  # 24 photos to train on, 8 to validate, in two blocks
+    _, events = trained(workspace, configured(model, epochs=1))
+    decoding = [e for e in events if isinstance(e, Preparing) and e.what == "Preparing the photos"]
+    before = [e for e in decoding if events.index(e) < events.index(of(Started, events)[0])]
+    after = [e for e in decoding if events.index(e) > events.index(of(EpochEnd, events)[0])]
+    assert (
+        {e.total for e in before} == {32} and {e.total for e in after} == {8} and len(before + after) == len(decoding)
+    )
+    assert of(Started, events)[0].test_seconds > 0
 
 
 @pytest.mark.parametrize("model", [ModelConfig(), LITE], ids=["from scratch", "frozen"])

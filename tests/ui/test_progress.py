@@ -18,7 +18,7 @@ from catfish_core.events import (
 from catfish_ui.progress import Break, Log, Progress, Thinned
 
 
-def started(epochs=4, batches=2, time=0.0, samples=None):
+def started(epochs=4, batches=2, time=0.0, samples=None, test_seconds=0.0):
     return Started(
         classes=("cat", "fish"),
         samples=samples or {"train": 4},
@@ -28,6 +28,7 @@ def started(epochs=4, batches=2, time=0.0, samples=None):
         trained=1,
         device="cpu",
         dataset_version="v",
+        test_seconds=test_seconds,
         time=time,
     )
 
@@ -93,6 +94,11 @@ def test_progress_in_parts_of_epochs():
 def test_time_left_is_not_told_before_it_is_known():
     assert told(Preparing(what="x")).seconds_left is None
     assert told(started(time=10), batch(0, 0, time=12)).seconds_left == pytest.approx(3.5 * 4)
+
+
+def test_the_photos_of_the_test_are_part_of_what_is_left():
+    run = told(started(time=10, test_seconds=5.0), batch(0, 0, time=12))
+    assert run.seconds_left == pytest.approx(3.5 * 4 + 5)
 
 
 def whole_run(began=100.0, epochs=6, step=1.0, validation=0.5, saving=0.2, first_step=3.0, batches=4, from_epoch=0):
