@@ -12,7 +12,7 @@ from catfish_core.runs import Run, Status
 from catfish_ui import cache, charts, controls, guard, places, reading, settings, status, waiting
 from catfish_ui.components import chart
 from catfish_ui.progress import Progress
-from catfish_ui.text import duration, hits, percent, plain
+from catfish_ui.text import duration, hits, pace, percent, plain
 from catfish_ui.waiting import Wait
 
 HEIGHT = 240  # pixels of a curve, and of what stands there before it
@@ -98,7 +98,7 @@ def _buttons(run: Run, now: Status, progress: Progress, waits: bool) -> None:
 
 def _figures(now: Status, progress: Progress) -> None:
     """Four numbers, in the same places whatever the state."""
-    best, pace, started = progress.best, progress.images_per_second, progress.started
+    best, speed, started = progress.best, progress.images_per_second, progress.started
     cells = st.grid(4, min_column_width=140)
     epoch = f"{len(progress.epochs)} of {started.epochs}" if started else "–"
     cells.metric("Epochs done", epoch, help="An epoch is one round through all training photos.")
@@ -107,8 +107,8 @@ def _figures(now: Status, progress: Progress) -> None:
         percent(best.best_val_accuracy) if best else "–",
         help="Right answers on photos kept aside to check on while it learns.",
     )
-    speed = f"{pace:,.0f} /s" if pace is not None else "–"
-    cells.metric("Photos a second", speed, help="How fast it learns on this computer.")
+    shown = f"{speed:,.0f} /s" if speed is not None else "–"
+    cells.metric("Photos a second", shown, help="How fast it learns on this computer.")
     if now in runs.ACTIVE:
         left = progress.seconds_left
         cells.metric(
@@ -116,7 +116,7 @@ def _figures(now: Status, progress: Progress) -> None:
         )
     else:
         spent = sum(e.seconds for e in progress.epochs)
-        cells.metric("Time to train", duration(spent) if spent else "–")
+        cells.metric("Time to train", (pace if spent < 9.5 else duration)(spent) if spent else "–")
 
 
 @dataclass(frozen=True)

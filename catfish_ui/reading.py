@@ -11,6 +11,7 @@ from catfish_core.events import EpochEnd
 from catfish_ui.text import percent
 
 RISE = 1.08  # validation loss above its lowest by this much is a rise, not a wobble
+MATTERS = 0.02  # a rise of less is no learning by heart: with nearly every answer right, a loss near 0 wobbles
 FALL = 0.92  # training loss below what it was by this much is still a fall
 STUCK = 0.97  # a training loss above this part of the first has not fallen
 Mood = Literal["wait", "good", "warn", "bad"]
@@ -29,7 +30,7 @@ def overfitting_since(epochs: Sequence[EpochEnd]) -> int | None:
     """The epoch, counted from 1, with which overfitting began; None where it has not.
 
     Overfitting: after its lowest point the validation loss has risen for good, in the mean of the last three
-    epochs by 8 % or more, while the training loss went on falling. It began with the epoch after the lowest.
+    epochs by 8 % and 0.02 or more, while the training loss went on falling. It began with the epoch after the lowest.
     """
     if len(epochs) < 3 or not all(math.isfinite(e.val_loss) for e in epochs):
         return None
@@ -37,8 +38,8 @@ def overfitting_since(epochs: Sequence[EpochEnd]) -> int | None:
     after = epochs[lowest + 1 :]
     if len(after) < 2:
         return None
-    recent = [e.val_loss for e in after[-3:]]
-    risen = sum(recent) / len(recent) > RISE * epochs[lowest].val_loss and recent[-1] > epochs[lowest].val_loss
+    recent, low = [e.val_loss for e in after[-3:]], epochs[lowest].val_loss
+    risen = sum(recent) / len(recent) > max(RISE * low, low + MATTERS) and recent[-1] > low
     falling = epochs[-1].train_loss < FALL * epochs[lowest].train_loss
     return epochs[lowest].epoch + 2 if risen and falling else None
 

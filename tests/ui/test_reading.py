@@ -46,6 +46,7 @@ def test_overfitting_is_named_with_the_epoch_it_began():
         (FALLING, [0.7, 0.6, 0.55, 0.75, 0.6, 0.54]),  # one bad epoch
         ([0.7, 0.6, 0.5, 0.6, 0.7, 0.8], [0.7, 0.6, 0.55, 0.6, 0.7, 0.8]),  # both rise: not learning by heart
         ([0.7, 0.6], [0.5, 0.9]),  # too early
+        ([0.2, 0.015, 0.007, 0.001, 0.0007], [0.02, 0.02, 0.009, 0.016, 0.016]),  # nearly all is right all the time
         (FALLING, [0.7, math.nan, 0.5, 0.6, 0.7, 0.8]),
     ],
 )
