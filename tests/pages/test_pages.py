@@ -338,6 +338,6 @@ def test_the_train_page_says_how_long_it_will_take(open_page, workspace, no_proc
     app.run()
     assert len(begun) == 1  # it is being measured
     estimate.answer(workspace, begun[0], vars(Measured(4.0, 0.01, 0.0, 0.1, 0.002, 0.05)))
-    assert "About **20 s** on this computer: 10 s to get ready, then 0.9 s an epoch." in shown(app.run())
+    assert "About **20 s** on this computer: 9 s to get ready, then 0.9 s an epoch." in shown(app.run())
     app.number_input(key="train_training.epochs").set_value(100).run()
     assert "About **1 min 40 s**" in shown(app) and len(begun) == 1
