@@ -12,7 +12,6 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
@@ -278,10 +277,14 @@ def _tested(
     """The kept weights on the test photos, or on what the frozen backbone sees in them; None when asked to stop."""
     yield Preparing(what="Measuring on the test photos")
     best, test = saved.load(run.path, session.device).model, session.batches("test")
+
+    def decoded() -> Generator[Preparing, None, None]:
+        yield from _unless(should_stop, session.decoded("test"))
+
     if not isinstance(sources.val, FeatureBatches):
-        yield from session.decoded("test")
+        yield from decoded()
         return session.evaluate(best, test, should_stop)
-    folder, about, decoded = session.workspace.features, session.describe(), partial(session.decoded, "test")
+    folder, about = session.workspace.features, session.describe()
     found = yield from features.for_test(best, session.config, test, about, folder, decoded, should_stop)
     return None if found is None else session.evaluate(*found, should_stop)
 

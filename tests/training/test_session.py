@@ -81,6 +81,21 @@ def test_the_photos_of_the_test_are_decoded_when_it_is_their_turn(workspace, tin
     assert of(Started, events)[0].test_seconds > 0
 
 
+@pytest.mark.parametrize("model", [ModelConfig(), LITE], ids=["from scratch", "frozen, features kept"])
+def test_a_stop_while_the_photos_of_the_test_are_decoded_is_heard(workspace, tiny_dataset, monkeypatch, model):
+    monkeypatch.setattr(pixels, "_BLOCK_BYTES", 1)
+    told, run = [], runs.create(workspace, configured(model, epochs=1))
+
+    def stop():
+        last = told[-1] if of(EpochEnd, told) else None
+        return isinstance(last, Preparing) and last.what == "Preparing the photos"
+
+    for event in session.train(run, stop):
+        told.append(event)
+    assert (told[-1].done, told[-1].total) == (0, 8) and not run.report_path.exists()
+    assert isinstance([*session.train(run, lambda: False)][-1], Completed) and run.report_path.exists()
+
+
 @pytest.mark.parametrize("model", [ModelConfig(), LITE], ids=["from scratch", "frozen"])
 def test_a_resumed_run_equals_the_uninterrupted_one(workspace, tiny_dataset, model):
     whole, told = trained(workspace, configured(model, **ALL))[1], []
