@@ -17,7 +17,7 @@ from catfish_core.runs import Run
 from catfish_core.training import session
 from catfish_core.workspace import Workspace
 
-MEASURED = ("time", "seconds", "images_per_second")  # by the clock
+MEASURED = ("time", "seconds", "test_seconds", "images_per_second")  # by the clock
 
 
 def differences(run: Run, whole: Run) -> list[str]:

@@ -290,7 +290,7 @@ def test_pause_within_an_epoch_and_going_on_ends_as_if_it_had_never_been(launche
 
 def same(run, whole):
     """Two runs that are over: the same curves, weights and answers to the last bit."""
-    measured = ("time", "seconds", "images_per_second")
+    measured = ("time", "seconds", "test_seconds", "images_per_second")
     facts = [
         [
             {k: v for k, v in vars(event).items() if k not in measured}

@@ -111,7 +111,7 @@ class Telling:
 
 def facts(told):
     """What is in a log but for times, and for what is measured by the clock; of an uninterrupted run's shape."""
-    measured = ("time", "seconds", "images_per_second")
+    measured = ("time", "seconds", "test_seconds", "images_per_second")
     return [
         (type(event).__name__, {k: v for k, v in vars(event).items() if k not in measured})
         for event in events.effective(told)
