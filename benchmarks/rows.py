@@ -69,8 +69,8 @@ ROWS: tuple[Row, ...] = (
         "lite0_frozen_cold",
         "frozen",
         f"EfficientNet-Lite0 at 128 px, nothing cached. {_FROZEN}The engine starts in a workspace where neither "
-        "pixels nor features are cached. The limit: every file decoded once by hand, on all cores, once through the "
-        "backbone, then the head alone.",
+        "pixels nor features are cached. The limit: every file decoded once by hand, on all cores and as small as "
+        "the engine's promise on pixels allows, once through the backbone, then the head alone.",
         arch="efficientnet_lite0",
         size=128,
         pretrained=True,
