@@ -20,10 +20,10 @@ import secrets
 import shutil
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Collection, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -224,8 +224,7 @@ def _make(ws: Workspace, place: _Place, dataset: Dataset, mode: Mode, wanted: Se
             ):
                 missing = [block for block in wanted if block not in finished]
                 begun = (_begun(pool, place, block, sources, mode) for block in missing)
-                for block, (work, _) in zip(missing, pairwise(chain(begun, [None])), strict=True):
-                    assert work is not None  # and the next one has begun, so that no core waits for the disk
+                for block, work in zip(missing, _one_ahead(begun), strict=True):
                     pixels = yield from _decoded(work, functools.partial(_progress, what, place, wanted, finished))
                     finished[block] = _store(data, journal, place, block, pixels)
                     yield _progress(what, place, wanted, finished)
@@ -289,6 +288,16 @@ def _begun(
         pixels[row - rows.start] = np.asarray(photos.square(path, place.size, mode, name))
 
     return pixels, [pool.submit(one, row) for row in rows]
+
+
+def _one_ahead(works: Iterable[_Work]) -> Iterator[_Work]:
+    """Each of `works` when the next one has begun too, so that no core waits while a block is written down."""
+    waiting: deque[_Work] = deque()
+    for work in works:
+        waiting.append(work)
+        if len(waiting) > 1:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _decoded(work: _Work, progress: Callable[[int], Preparing]) -> Generator[Preparing, None, NDArray[np.uint8]]:
