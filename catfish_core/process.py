@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from catfish_core.errors import storage_faults
 
@@ -32,6 +33,13 @@ def spawn(module: str, *arguments: str, log: Path, environment: Mapping[str, str
             )
     threading.Thread(target=child.wait, name="reap", daemon=True).start()  # or it would stay behind as a zombie
     return child.pid
+
+
+def leave(code: int) -> NoReturn:
+    """End this process, whose work is done, without taking torch apart first: half a second of every core it had."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def python_path() -> str:

@@ -38,6 +38,7 @@ from catfish_core.events import (
 from catfish_core.jobs.directory import Job
 from catfish_core.jobs.shim import ATTEMPT, die_with
 from catfish_core.jobs.wish import StopWish
+from catfish_core.process import leave
 from catfish_core.runs import Run
 from catfish_core.sweeps import Sweep
 from catfish_core.workspace import write_text
@@ -183,4 +184,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

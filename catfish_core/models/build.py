@@ -75,7 +75,7 @@ def _bare(
     if arch.source == "catfish":
         return SimpleNet(classes, image_size) if arch.id == "simple_net" else SimpleCNN(classes)
     if arch.source == "timm":
-        from catfish_core.torch_setup import timm  # a second that the course's networks need not wait for
+        from catfish_core.torch_setup import timm  # half a second that other networks need not wait for
 
         assert arch.weights is not None
         made: nn.Module = timm.create_model(arch.weights.partition(".")[0], num_classes=classes)

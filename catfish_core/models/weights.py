@@ -24,12 +24,14 @@ def address(arch: Arch) -> str:
     """Where the weights of `arch` are published; raises WeightsError for an architecture without any."""
     if arch.weights is None:
         raise WeightsError(f"{arch.name} has no pretrained weights.", "Train it from scratch.")
-    from catfish_core.torch_setup import timm, torchvision  # a second that the course's networks need not wait for
-
     if arch.source == "timm":
+        from catfish_core.torch_setup import timm  # each is imported for those alone that need it
+
         published = timm.get_pretrained_cfg(arch.weights)
         assert published is not None
         return str(published.url)
+    from catfish_core.torch_setup import torchvision
+
     url: str = torchvision.models.get_model_weights(arch.id)[arch.weights].url
     return url
 

@@ -220,7 +220,7 @@ def say(text: str) -> None:
 
 def _import_torch() -> None:
     from catfish_core.serving import answers  # noqa: F401, I001 - seconds, spent before the first question comes
-    from catfish_core import torch_setup  # noqa: F401 - afterwards, since the course's networks need no torchvision
+    from catfish_core.torch_setup import timm  # noqa: F401 - afterwards, since the course's networks do without
 
 
 def main(arguments: list[str]) -> int:

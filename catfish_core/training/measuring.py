@@ -35,6 +35,7 @@ from catfish_core.estimate import Measured
 from catfish_core.events import BatchEnd, EpochEnd, Preparing, drain
 from catfish_core.models import build
 from catfish_core.parts import PartsConfig
+from catfish_core.process import leave
 from catfish_core.training import features, optim, session
 from catfish_core.training.compute import keep_memory, threads
 from catfish_core.training.features import Backbone, FeatureBatches, Sources
@@ -360,4 +361,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

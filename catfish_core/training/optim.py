@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +21,29 @@ from catfish_core.training.schedule import multiplier, warmup_steps
 Loss = Callable[[Tensor, Tensor], Tensor]
 Group = dict[str, Any]  # what torch takes: "params", "lr"
 
+Kind = TypeVar("Kind", bound=type[Optimizer])
+
+
+def _plain(kind: Kind) -> Kind:
+    """`kind` without what torch wraps around it for its compiler, which is never used on an optimizer here.
+
+    The first call of what is wrapped imports all of that compiler: a second that every run would wait for.
+    """
+    wrapped = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))  # which is what is left of its wrapping
+    return type(kind.__name__, (kind,), methods)  # type: ignore[return-value]
+
+
+_SGD, _Adagrad, _RMSprop, _Adam, _AdamW = map(_plain, (SGD, Adagrad, RMSprop, Adam, AdamW))
+
 # fused: one pass over all weights for a whole step; torch has none for RMSprop, nor all of them on MPS.
 _OPTIMIZERS: dict[str, Callable[[Sequence[Group], OptimizerConfig, bool], Optimizer]] = {
-    "sgd": lambda p, c, f: SGD(p, c.lr, momentum=c.momentum, weight_decay=c.weight_decay, fused=f),
-    "adagrad": lambda p, c, f: Adagrad(p, c.lr, weight_decay=c.weight_decay, fused=f),
-    "rmsprop": lambda p, c, f: RMSprop(p, c.lr, momentum=c.momentum, weight_decay=c.weight_decay),
-    "adam": lambda p, c, f: Adam(p, c.lr, weight_decay=c.weight_decay, fused=f),
-    "adamw": lambda p, c, f: AdamW(p, c.lr, weight_decay=c.weight_decay, fused=f),
+    "sgd": lambda p, c, f: _SGD(p, c.lr, momentum=c.momentum, weight_decay=c.weight_decay, fused=f),
+    "adagrad": lambda p, c, f: _Adagrad(p, c.lr, weight_decay=c.weight_decay, fused=f),
+    "rmsprop": lambda p, c, f: _RMSprop(p, c.lr, momentum=c.momentum, weight_decay=c.weight_decay),
+    "adam": lambda p, c, f: _Adam(p, c.lr, weight_decay=c.weight_decay, fused=f),
+    "adamw": lambda p, c, f: _AdamW(p, c.lr, weight_decay=c.weight_decay, fused=f),
 }
 
 
