@@ -138,7 +138,8 @@ class Batches:
     `augment` changes each sample as a seed of its own says, which depends on seed, epoch and sample alone,
     so neither order nor batch size changes a draw. A lone last sample joins the batch before it, because
     BatchNorm cannot learn from one. While a batch is at work the next `ahead` are made ready, each by a thread that
-    asks nothing of torch: its own threads are the network's. `channels_last` is the images' order in memory.
+    asks nothing of torch: its own threads are the network's. With 0 ahead, each is made when it is asked for.
+    `channels_last` is the images' order in memory.
 
     Of several processes each says with `share` which samples of a batch are its own: images are those, labels
     still those of the whole batch, whose size decides how much a share weighs.
@@ -171,13 +172,19 @@ class Batches:
     def _keeping(self, budget: int) -> Kept:
         return Kept(lambda piece: self._laid_out(self.pictures.read(piece)), len(self.pictures), budget)
 
+    def by(self, batch_size: int) -> Batches:
+        """The same photos, so many in a batch."""
+        others = copy.copy(self)
+        others.batch_size = batch_size
+        return others
+
     def once(self, batch_size: int) -> Batches:
         """The same photos for a single pass by one process, in their own order but for augmented ones.
 
         None of them stays in memory.
         """
-        passing = copy.copy(self)
-        passing.batch_size, passing.share = batch_size, lambda piece: piece
+        passing = self.by(batch_size)
+        passing.share = lambda piece: piece
         passing.seed = None if self.augment is None else self.seed
         passing._plain = passing._keeping(0)
         return passing
@@ -203,7 +210,14 @@ class Batches:
         if self.augment is None and (photos := self._plain.all()) is not None:
             for piece in pieces:  # picked by the network's own threads: to hand it over would take as long again
                 yield self._planes_first(self.picked(photos, piece)), self.labels[piece]
-            return
+        elif self.ahead:
+            yield from self._made_ahead(pieces, n)
+        else:
+            for piece in pieces:
+                yield self._images(self.share(piece), n), self.labels[piece]
+
+    def _made_ahead(self, pieces: list[Tensor], n: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of `pieces` in epoch `n`, the next ones made ready while one is at work."""
         pool = ThreadPoolExecutor(self.ahead, thread_name_prefix="decode")
         coming: deque[Future[Tensor]] = deque()
         try:

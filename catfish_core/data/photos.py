@@ -43,6 +43,8 @@ def open_photo(source: Path | bytes, name: str = "", at_least: int | None = None
     """
     with _decoded(source, name, at_least) as (image, _):
         upright = _upright(_rgb(image), _orientation(image))
+        if upright is image:
+            upright = image.copy()  # one that knows nothing of the file
     upright.info = {}  # the orientation that was just applied must not be applied again
     return upright
 
@@ -114,7 +116,7 @@ def _too_large(subject: str, pixels: int) -> PhotoError:
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
-        return image.copy()
+        return image
     if image.mode in _WIDE_MODES or image.mode.startswith("I;16"):
         return _eight_bits(image).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:

@@ -228,7 +228,8 @@ def _make(ws: Workspace, place: _Place, dataset: Dataset, mode: Mode, wanted: Se
                     pixels = yield from _decoded(work, functools.partial(_progress, what, place, wanted, finished))
                     finished[block] = _store(data, journal, place, block, pixels)
                     yield _progress(what, place, wanted, finished)
-                os.fsync(data.fileno())
+                if not _whole(place, wanted):  # what is not all looked at when it is opened has to be on the disk
+                    os.fsync(data.fileno())
             _finish(place, finished)
     except StorageError:
         if not _in_use(ws, place.folder.name):  # a full disk is not helped by half of something
@@ -381,12 +382,17 @@ def _intact(place: _Place, wanted: Sequence[int]) -> bool:
         if not all(block in noted for block in wanted) or place.data.stat().st_size != place.total_bytes:
             return False
         chosen = wanted
-        if len(wanted) * place.per_block * place.photo_bytes > _WHOLE_BYTES:
+        if not _whole(place, wanted):
             chosen = [wanted[0], wanted[-1], *np.random.default_rng().choice(wanted, _SAMPLED).tolist()]
         with open(place.data, "rb") as data:
             return all(_checksum(data, place, k) == noted[k] for k in chosen)
     except OSError:
         return False
+
+
+def _whole(place: _Place, wanted: Sequence[int]) -> bool:
+    """Whether all of `wanted` is checked at every opening."""
+    return len(wanted) * place.per_block * place.photo_bytes <= _WHOLE_BYTES
 
 
 def _room(ws: Workspace, place: _Place) -> None:

@@ -39,6 +39,7 @@ CHUNK = 64  # photos at once, whatever the batch size: what is kept must not dep
 LARGEST = 2 * 2**30  # bytes of one file, which is held in memory while it is computed
 BUDGET = 8 * 2**30  # bytes of all files; beyond that those not used for longest go
 LIGHT = 4096  # numbers a photo up to which one thread trains the head at least as quickly as several
+TOGETHER = 4 * 2**20  # bytes of features that are measured at once
 WAIT = 0.2  # seconds between two looks at features that another process computes
 
 
@@ -203,7 +204,8 @@ class Backbone:
         found = hashlib.sha256()  # processors have instructions for it: twice as quick as blake2b
         for name, tensor in self.model.state_dict(keep_vars=True).items():
             if id(tensor) not in within:
-                found.update(name.encode() + _bytes(tensor.detach().cpu()).tobytes())
+                found.update(name.encode())
+                found.update(_bytes(tensor.detach().cpu()))
         return found.hexdigest()
 
 
@@ -233,6 +235,8 @@ class Cache:
             if view is None:
                 return None
             views.append(view)
+        if batches.seed is None:  # what is only measured may come in larger batches: a head is through in no time
+            batches = batches.by(max(batches.batch_size, TOGETHER // views[0][0].nbytes))
         return FeatureBatches(batches, views)
 
     def holds(self, split: str, key: dict[str, Any], size: int, samples: int) -> bool:

@@ -103,7 +103,7 @@ class Session:
             augment=augment.build(self.config.augment.steps, data.image_size) if training else None,
             seed=self.config.training.seed if training else None,
             channels_last=channels_last,
-            ahead=1 if self.device.type == "cpu" else min(4, os.cpu_count() or 1),
+            ahead=_ahead(self.device),
             share=ALONE.part if split == "test" else self.team.part,
         )
 
@@ -124,6 +124,16 @@ class Session:
         names = self.dataset.splits["test"].names
         classes = self.dataset.info.classes
         return evaluate(model, test, classes, names, loss, self.device, should_stop)
+
+
+def _ahead(device: torch.device) -> int:
+    """How many batches are made ready while one is at work.
+
+    On a CPU whose cores all compute the network that is none: its threads share every step of a layer evenly, so
+    all wait for the one that makes way, and that costs more than to make the next batch in between.
+    """
+    cores = os.cpu_count() or 1
+    return int(cores > torch.get_num_threads()) if device.type == "cpu" else min(4, cores)
 
 
 def train(run: Run, should_stop: ShouldStop, team: Team = ALONE) -> Iterator[Event]:
