@@ -46,6 +46,10 @@ WAIT = 0.2  # seconds between two looks at features that another process compute
 Decoded = Callable[[], Generator[Preparing, None, None]]
 
 
+class TooLarge(Exception):
+    """The features of all photos together are more than is kept."""
+
+
 class FeatureBatches:
     """The batches of `batches` in its order, with what the backbone made of each photo in place of its pixels.
 
@@ -107,13 +111,14 @@ def sources(
     against = _against(config, backbone)
     if against is None:
         cache = Cache(folder, backbone, {**about, "arch": arch.id}, decoded, should_stop)
-        if not cache.holds("train", keys[0], config.data.image_size, max(train.samples, val.samples)):
+        try:
+            seen_train = yield from cache.batches(train, "train", keys)
+            seen_val = None if seen_train is None else (yield from cache.batches(val, "val", [{}]))
+        except TooLarge:
             against = f"{arch.name}'s features of all photos are too large to be kept."
     if against is not None:
         yield from decoded()
         return Sources(train, val, against)
-    seen_train = yield from cache.batches(train, "train", keys)
-    seen_val = None if seen_train is None else (yield from cache.batches(val, "val", [{}]))
     if seen_train is None or seen_val is None:
         return None
     state.learner = state.compute.learner(backbone.head)
@@ -138,10 +143,10 @@ def for_test(
     arch, device = catalog.arch(config.model.arch), next(model.parameters()).device
     backbone = Backbone(model, model.get_submodule(arch.head), Compute(), device)
     cache = Cache(folder, backbone, {**about, "arch": arch.id}, decoded, should_stop)
-    if not cache.holds("test", {}, config.data.image_size, test.samples):
-        yield from decoded()
+    try:
+        seen = yield from cache.batches(test, "test", [{}])
+    except TooLarge:
         return model, test
-    seen = yield from cache.batches(test, "test", [{}])
     return None if seen is None else (backbone.head, seen)
 
 
@@ -226,7 +231,10 @@ class Cache:
     def batches(
         self, batches: Batches, split: str, view_keys: Sequence[dict[str, Any]]
     ) -> Generator[Preparing, None, FeatureBatches | None]:
-        """`batches` as features, a view for each of `view_keys`; None when asked to stop, at the next chunk."""
+        """`batches` as features, a view for each of `view_keys`; None when asked to stop, at the next chunk.
+
+        Raises TooLarge when the photos are decoded and the first of them seen.
+        """
         views: list[Tensor] = []
         for number, key in enumerate(view_keys):
             counted = f", view {number + 1} of {len(view_keys)}" if len(view_keys) > 1 else ""
@@ -238,12 +246,6 @@ class Cache:
         if batches.seed is None:  # what is only measured may come in larger batches: a head is through in no time
             batches = batches.by(max(batches.batch_size, TOGETHER // views[0][0].nbytes))
         return FeatureBatches(batches, views)
-
-    def holds(self, split: str, key: dict[str, Any], size: int, samples: int) -> bool:
-        """Whether the features of `split` are there, or those of so many `samples` of `size` pixels can be kept."""
-        return (
-            self.path(split, key).exists() or self.backbone(torch.zeros(1, 3, size, size)).nbytes * samples <= LARGEST
-        )
 
     def path(self, split: str, key: dict[str, Any]) -> Path:
         """Where the features of `split` lie; `key` says which view of it."""
@@ -288,6 +290,8 @@ class Cache:
                 return None
             some = self.backbone(images)
             if features is None:
+                if some[0].nbytes * batches.samples > LARGEST:
+                    raise TooLarge
                 features = some.new_empty(batches.samples, *some.shape[1:])
             features[piece] = some
             done += len(piece)
