@@ -206,36 +206,36 @@ class Batches:
 
         Raises PhotoError for a photo that no longer decodes.
         """
-        pieces = self.pieces(n)[first:]
+        pieces = self.pieces(n, first)
         if self.augment is None and (photos := self._plain.all()) is not None:
-            for piece in pieces:  # picked by the network's own threads: to hand it over would take as long again
-                yield self._planes_first(self.picked(photos, piece)), self.labels[piece]
+            for piece, labels in pieces:  # picked by the network's own threads: handed over it takes twice as long
+                yield self._planes_first(self.picked(photos, piece)), labels
         elif self.ahead:
             yield from self._made_ahead(pieces, n)
         else:
-            for piece in pieces:
-                yield self._images(self.share(piece), n), self.labels[piece]
+            for piece, labels in pieces:
+                yield self._images(self.share(piece), n), labels
 
-    def _made_ahead(self, pieces: list[Tensor], n: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _made_ahead(self, pieces: list[tuple[Tensor, Tensor]], n: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of `pieces` in epoch `n`, the next ones made ready while one is at work."""
         pool = ThreadPoolExecutor(self.ahead, thread_name_prefix="decode")
         coming: deque[Future[Tensor]] = deque()
         try:
-            for k, piece in enumerate(pieces):
-                for later in pieces[k + len(coming) : k + 1 + self.ahead]:
+            for k, (_, labels) in enumerate(pieces):
+                for later, _ in pieces[k + len(coming) : k + 1 + self.ahead]:
                     coming.append(pool.submit(self._images, self.share(later), n))
-                yield coming.popleft().result(), self.labels[piece]
+                yield coming.popleft().result(), labels
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def pieces(self, n: int) -> list[Tensor]:
-        """The indices of each batch of epoch `n`, int64 (B,)."""
-        if self.seed is None:
-            order = torch.arange(self.samples)
-        else:
+    def pieces(self, n: int, first: int = 0) -> list[tuple[Tensor, Tensor]]:
+        """Indices and labels of each batch of epoch `n` from the batch `first` on, int64 (B,) both."""
+        order, labels = torch.arange(self.samples), self.labels
+        if self.seed is not None:
             order = torch.randperm(self.samples, generator=torch.Generator().manual_seed(mixed(self.seed, n)))
-        starts = [k * self.batch_size for k in range(len(self))]
-        return [order[a:b] for a, b in zip(starts, [*starts[1:], self.samples], strict=False)]
+            labels = labels[order]
+        ends = [self.batch_size * k for k in range(1, len(self))]
+        return list(zip(order.tensor_split(ends), labels.tensor_split(ends), strict=True))[first : len(self)]
 
     def picked(self, rows: Tensor, piece: Tensor) -> Tensor:
         """This process's share of `piece` from `rows`, which has one for each photo; not to be changed.

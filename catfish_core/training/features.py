@@ -68,8 +68,8 @@ class FeatureBatches:
     def epoch(self, n: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `n`, counted from 0, from the batch `first` on: features (B, …), labels (B,)."""
         view = self.views[n % len(self.views)]
-        for piece in self.batches.pieces(n)[first:]:
-            yield self.batches.picked(view, piece), self.batches.labels[piece]
+        for piece, labels in self.batches.pieces(n, first):
+            yield self.batches.picked(view, piece), labels
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ class Cache:
         once = batches.once(CHUNK)
         yield from self.decoded()
         features, done = None, 0
-        for piece, (images, _) in zip(once.pieces(view), once.epoch(view), strict=True):
+        for (piece, _), (images, _) in zip(once.pieces(view), once.epoch(view), strict=True):
             if self.should_stop():
                 return None
             some = self.backbone(images)
