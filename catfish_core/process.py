@@ -1,4 +1,4 @@
-"""A module of CatFish as a process of its own, which neither the app's end nor its Ctrl-C touches.  [no torch]"""
+"""A module of CatFish as a process that neither the app's end nor its Ctrl-C touches; and this process.  [no torch]"""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def python_path() -> str:

@@ -16,8 +16,8 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, TypeVar, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -44,7 +44,9 @@ if not _compiled_part_loads():
     for _name in ("nms", "qnms"):
         _library.define(_name + _SCHEMA)  # type: ignore[no-untyped-call]
 
-sys.modules.setdefault("torchvision.ops.roi_align", cast(ModuleType, SimpleNamespace(roi_align=None, RoIAlign=None)))
+_pooling = ModuleType("torchvision.ops.roi_align")
+_pooling.__dict__.update(roi_align=None, RoIAlign=None)
+sys.modules.setdefault(_pooling.__name__, _pooling)
 
 if TYPE_CHECKING:
     import timm

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from catfish_core.process import cores
+
 CORES_A_JOB = 4  # fewer than these for each of several trainings, and they are slower than one after the other
 CPU = "cpu"
 
@@ -39,11 +41,6 @@ def devices(slots: Mapping[str, int] | None, running: Iterable[str]) -> tuple[De
     return tuple(
         Device(name, words, max(0, given.get(name, usual)), taken[name]) for name, (words, usual) in names.items()
     )
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import platform
 import subprocess
 import time
@@ -33,6 +32,7 @@ from catfish_core.data.pixels import Pixels
 from catfish_core.errors import DatasetError, RunError, StorageError
 from catfish_core.events import BatchEnd, Completed, EpochEnd, Event, Preparing, Resumed, Started, Tested, drain
 from catfish_core.models import build, saved, weights
+from catfish_core.process import cores
 from catfish_core.runs import Run
 from catfish_core.tracking.tensorboard import TensorBoard
 from catfish_core.training import checkpoint, features, optim
@@ -132,8 +132,7 @@ def _ahead(device: torch.device) -> int:
     On a CPU whose cores all compute the network that is none: its threads share every step of a layer evenly, so
     all wait for the one that makes way, and that costs more than to make the next batch in between.
     """
-    cores = os.cpu_count() or 1
-    return int(cores > torch.get_num_threads()) if device.type == "cpu" else min(4, cores)
+    return int(cores() > torch.get_num_threads()) if device.type == "cpu" else min(4, cores())
 
 
 def train(run: Run, should_stop: ShouldStop, team: Team = ALONE) -> Iterator[Event]:
