@@ -1,4 +1,4 @@
-"""A module of CatFish as a process that neither the app's end nor its Ctrl-C touches; and this process.  [no torch]"""
+"""A module of CatFish as a process that neither the app's end nor its Ctrl-C touches; this process.  [no torch]"""
 
 from __future__ import annotations
 
