@@ -19,6 +19,7 @@ from catfish_core.data.loader import Batches, Pictures
 from catfish_core.events import BatchEnd, EarlyStop, EpochEnd
 from catfish_core.models.simple import SimpleCNN
 from catfish_core.parts import PartsConfig
+from catfish_core.process import leave
 from catfish_core.training import optim
 from catfish_core.training.distributed import ALONE, join
 from catfish_core.training.loop import TrainState, fit
@@ -107,6 +108,8 @@ def main(store):
     team.step_begins(3, 1)
     found["draw"] = torch.rand(1).item()
     print(json.dumps(found), flush=True)
+    team._meet()  # so that both have heard all of each other
+    leave(0)  # as those of a run do: torch's threads for talking do not like to be taken apart
 
 
 if __name__ == "__main__":
