@@ -86,7 +86,7 @@ def _fraction(progress: Progress) -> float:
 def _getting_ready(progress: Progress) -> Line:
     step = progress.last
     if not isinstance(step, Preparing) or step.what == "Starting up":
-        return Line("Waking up: the training engine needs a few seconds to load.")
+        return Line("Waking up: the training engine needs a moment to load.")
     if not step.total:
         return Line(f"Getting ready: {step.what}.")
     amount = " ".join(filter(None, (f"{step.done:,} of {step.total:,}", step.unit)))

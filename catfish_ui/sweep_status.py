@@ -49,7 +49,7 @@ def _working(progress: SweepProgress) -> Line:
         unit = f" {doing.unit}" if doing.unit and doing.total else ""
         return Line(f"{doing.what}{amount}{unit}.", fraction=fraction(progress))
     if progress.started is None:
-        return Line("Waking up: the training engine needs a few seconds to load.")
+        return Line("Waking up: the training engine needs a moment to load.")
     if step is None:
         return Line("Everything is ready: the first photos are going through the network.")
     if len(progress.ends) >= settings.seeds:
