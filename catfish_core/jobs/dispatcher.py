@@ -268,11 +268,12 @@ class Dispatcher:
         """An attempt has ended: see off what is left of it, free its place, and go on with it where that is due."""
         job, attempt = entry.job(self.workspace), self._attempt(entry)
         if not said:
-            self.launcher.kill(os.fspath(attempt))
+            if self.launcher.kill(os.fspath(attempt)):
+                return  # gone in a moment: on a busy machine even a killed process has to wait for its turn to die
             if not (attempt / "claim").exists() and attempt.is_dir():
                 return self._refuse(entry, self._last_words(attempt))
             if job.working():
-                return  # killed, and gone in a moment
+                return  # somebody is at it without us
         self.watched.pop((entry.id, entry.attempt), None)
         again = None
         if job.attempt == attempt and self._status(entry) == "queued":

@@ -50,8 +50,8 @@ class Launcher(Protocol):
     def stop(self, key: str, grace: float) -> None:
         """Ask it to stop; after `grace` seconds it is told, then made to."""
 
-    def kill(self, key: str) -> None:
-        """End all of its processes now, whatever it was doing."""
+    def kill(self, key: str) -> bool:
+        """End all of its processes now, whatever it was doing; whether there were any."""
 
     def logs(self, key: str, offset: int, limit: int) -> tuple[bytes, int]:
         """What it printed from byte `offset` on, at most `limit` bytes, and where to go on."""
@@ -90,11 +90,13 @@ class LocalLauncher:
         """Leave the wish to stop, with the patience the shim shall have."""
         write_text(Path(key) / "stop", f"{grace:g}")
 
-    def kill(self, key: str) -> None:
+    def kill(self, key: str) -> bool:
         """End every process that has this attempt in its environment: shim, worker, and whatever they started."""
-        for process in remains(Path(key)):
+        left = remains(Path(key))
+        for process in left:
             with suppress(psutil.Error):
                 process.kill()
+        return bool(left)
 
     def logs(self, key: str, offset: int, limit: int) -> tuple[bytes, int]:
         """What it printed from byte `offset` on."""

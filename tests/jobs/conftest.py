@@ -58,6 +58,7 @@ class Played:
     held: dict[Path, int] = field(default_factory=dict)
     killed: list[Path] = field(default_factory=list)
     claims: bool = True  # whether what is submitted is claimed at once
+    dying: bool = False  # whether what is killed takes its time
     refuses: CatfishError | OSError | None = None
 
     def submit(self, spec: Spec) -> str:
@@ -82,9 +83,10 @@ class Played:
     def stop(self, key: str, grace: float) -> None:
         raise AssertionError("the dispatcher leaves that to the queue")
 
-    def kill(self, key: str) -> None:
+    def kill(self, key: str) -> bool:
         self.killed.append(Path(key))
         self.die(Path(key))
+        return self.dying
 
     def logs(self, key: str, offset: int, limit: int) -> tuple[bytes, int]:
         return b"", 0

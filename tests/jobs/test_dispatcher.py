@@ -239,6 +239,19 @@ def test_what_should_have_ended_and_did_not_is_ended(lab, last):
     assert directory.status(run) == ("paused" if last == "an end" else "stopped")
 
 
+def test_the_next_attempt_waits_until_the_last_of_the_one_before_has_gone(lab):
+    run = lab.submit()
+    lab.round()
+    lab.launcher.dying = True
+    lab.launcher.die(run.attempt)
+    for _ in range(5):
+        lab.round()
+    assert lab.started == [run.id]
+    lab.launcher.dying = False
+    lab.round(), lab.round()
+    assert lab.started == [run.id, run.id]
+
+
 def test_an_interrupted_run_is_started_twice_more_and_then_left_alone(lab):
     run = lab.submit()
     for _ in range(8):
