@@ -774,7 +774,12 @@ def test_one_that_was_killed_is_replaced_and_what_it_started_goes_on(real, wait_
     assert all(shim.born(pid) for pid in pids)
     for run in submitted[:2]:
         run.stop()
-    wait_until(lambda: not queue.overview(real.workspace).running and not queue.overview(real.workspace).waiting)
+
+    def over() -> bool:
+        seen = queue.overview(real.workspace)  # once: between two looks the last one comes from here to there
+        return not seen.running and not seen.waiting
+
+    wait_until(over)
     assert real.starts() == Counter(run.id for run in submitted)
     assert [path.name for run in submitted for path in (run.path / "attempts").iterdir()] == ["1"] * 3
 
